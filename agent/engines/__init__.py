@@ -1,0 +1,1 @@
+"""Whatever hears and speaks on a call; one folder an engine, each behind agent.duplex."""

@@ -1,0 +1,124 @@
+"""Every setting of Parley; the only reader of the environment."""
+
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A setting has a value that can't be used; the message names it and the remedy, never a secret."""
+
+
+class Settings(BaseSettings):
+    """Read from environment variables ``PARLEY_…`` or a file ``.env`` in the working directory."""
+
+    model_config = SettingsConfigDict(env_prefix="PARLEY_", env_file=".env", extra="ignore", env_ignore_empty=True)
+
+    # Where things are kept
+    data_dir: Path = Field(Path("parley-data"), description="Folder for the SQLite database, recordings and keys.")
+    database_url: str = Field(
+        "",
+        description="SQLAlchemy URL: sqlite+aiosqlite:///… or postgresql+psycopg://…; empty means a SQLite file in the data folder.",
+    )
+
+    # The server
+    host: str = Field("127.0.0.1", description="Address that `parley serve` listens on.")
+    port: int = Field(8080, ge=0, le=65_535, description="TCP port that `parley serve` listens on; 0 takes a free one.")
+    public_url: str = Field(
+        "",
+        description="Origin under which the carrier reaches this server, e.g. https://calls.example.com; signatures are checked against it. Empty means http://HOST:PORT.",
+    )
+    admin_password: SecretStr = Field(
+        SecretStr(""),
+        description="Password of the user `admin`, set on the first start; empty means that one is made up and printed once.",
+    )
+    session_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Key that signs login cookies; empty means one is made and kept in the data folder.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level that is logged.")
+    log_format: Literal["console", "json"] = Field("console", description="Log lines for people, or JSON for machines.")
+
+    # The phone network
+    twilio_account_sid: str = Field("", description="Twilio account SID; with the auth token it lets Parley hang up calls.")
+    twilio_auth_token: SecretStr = Field(
+        SecretStr(""),
+        description="Twilio auth token(s), comma-separated during rotation; requests not signed with one are refused.",
+    )
+    stream_start_timeout_s: float = Field(5.0, gt=0, le=60, description="Seconds a media socket has to say which call it carries.")
+
+    # The engine
+    engine: str = Field("cascade", description="Who answers: cascade, loopback, personaplex or remote.")
+    engine_url: str = Field("", description="WebSocket URL of a PersonaPlex server, for the engine `remote`.")
+    engine_slots: int = Field(0, ge=0, le=1_000, description="Most calls at once; 0 leaves it to the engine.")
+    engine_ready_timeout_s: float = Field(10.0, gt=0, le=120, description="Seconds an engine has to take in a role prompt.")
+    max_call_s: float = Field(3_600.0, gt=0, le=86_400, description="Longest call in seconds; then the agent's side hangs up.")
+
+    # The embedded cascade
+    recogniser_workers: int = Field(0, ge=0, le=64, description="Speech recognition processes; 0 means one for every two cores.")
+    llm_base_url: str = Field("", description="OpenAI-compatible chat endpoint that answers instead of the embedded responder.")
+    llm_api_key: SecretStr = Field(SecretStr(""), description="Key for the chat endpoint.")
+    llm_model: str = Field("", description="Model name for the chat endpoint.")
+    speech_base_url: str = Field("", description="OpenAI-compatible speech endpoint that speaks instead of the embedded voice.")
+    speech_api_key: SecretStr = Field(SecretStr(""), description="Key for the speech endpoint.")
+    speech_model: str = Field("", description="Model name for the speech endpoint.")
+    tts: Literal["auto", "espeak", "flite"] = Field("auto", description="Embedded voice; auto takes flite where its program is installed.")
+
+    @field_validator("public_url", "engine_url", "llm_base_url", "speech_base_url")
+    @classmethod
+    def _no_trailing_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_origin(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("must begin with https:// (or http:// for tests)")
+        if value.count("/") > 2:
+            raise ValueError("must be an origin without a path, e.g. https://calls.example.com")
+        return value
+
+    @property
+    def database(self) -> str:
+        """The database URL with its default filled in."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir.resolve() / 'parley.db'}"
+
+    @property
+    def origin(self) -> str:
+        """The public origin with its default filled in."""
+        return self.public_url or f"http://{self.host}:{self.port}"
+
+    @property
+    def auth_tokens(self) -> tuple[str, ...]:
+        """Twilio auth tokens, newest first."""
+        tokens = self.twilio_auth_token.get_secret_value().split(",")
+        return tuple(token.strip() for token in tokens if token.strip())
+
+    def engine_options(self) -> dict[str, str]:
+        """The settings engines may read, as the plain strings that ``agent.duplex.load_engine`` takes."""
+        names = ("data_dir", "engine_url", "engine_slots", "recogniser_workers", "llm_base_url", "llm_model")
+        names += ("speech_base_url", "speech_model", "tts")
+        options = {name: str(getattr(self, name)) for name in names}
+        return options | {name: getattr(self, name).get_secret_value() for name in ("llm_api_key", "speech_api_key")}
+
+
+@cache
+def settings() -> Settings:
+    """Read the settings once.
+
+    Raises:
+        SettingsError: naming every variable that can't be used.
+    """
+    return load()
+
+
+def load(**overrides: object) -> Settings:
+    """Read the settings, with ``overrides`` by field name on top; raises SettingsError like ``settings``."""
+    try:
+        return Settings(**overrides)  # pyright: ignore[reportArgumentType]
+    except ValidationError as error:
+        lines = [f"PARLEY_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors(include_input=False)]
+        raise SettingsError("; ".join(lines)) from None

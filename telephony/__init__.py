@@ -1,0 +1,1 @@
+"""The phone network; knows no persona, database or model."""

@@ -1,0 +1,1 @@
+"""Phone networks; one folder a carrier, each behind telephony.carrier."""
