@@ -1,10 +1,12 @@
 """The command line, `parley …`; each command lives in agent/commands and imports what it needs when it runs."""
 
+import pkgutil
 import sys
+from importlib import import_module
 
 import typer
 
-from agent.commands import COMMANDS
+from agent import commands
 
 app = typer.Typer(
     name="parley",
@@ -14,16 +16,33 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+for _module in pkgutil.iter_modules(commands.__path__):
+    import_module(f"agent.commands.{_module.name}").register(app)
 
 
 def main() -> None:
     """Run the command line; a failure that a person can mend ends with one sentence and status 1."""
-    for register in COMMANDS:
-        register(app)
     try:
         app()
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if not isinstance(error, _expected()):
+            raise
+        typer.echo(f"parley: {error}", err=True)
+        sys.exit(1)
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """Return the base errors of our packages; imported only once something went wrong."""
+    from agent.duplex import DuplexError
+    from agent.settings import SettingsError
+    from crm.errors import CrmError
+    from personas.db import DatabaseError
+    from personas.errors import PersonaError
+    from telephony.errors import TelephonyError
+
+    return DuplexError, SettingsError, CrmError, DatabaseError, PersonaError, TelephonyError
 
 
 if __name__ == "__main__":

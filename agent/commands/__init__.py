@@ -1,7 +1,5 @@
-"""The commands of `parley`, a module each; a module's ``register(app)`` adds what it holds."""
+"""The commands of `parley`, a module each: the command line finds them by themselves.
 
-from collections.abc import Callable
-
-import typer
-
-COMMANDS: list[Callable[[typer.Typer], None]] = []
+A module holds ``register(app: typer.Typer) -> None`` and imports what it needs inside its
+functions, so that `parley --help` stays quick.
+"""
