@@ -129,7 +129,8 @@ class AgentFrame:
     engine knows it. ``text`` is the piece of text being spoken, with its own leading space, empty
     when none. ``heard`` are the caller's words recognised since the last frame, for engines that
     know them; they may be several seconds old. ``timings`` are the parts of the response delay in
-    milliseconds, on the first frame of a response only (e.g. ``{"endpoint": 500, "decode": 120}``).
+    milliseconds, on the first frame of a response only (e.g. ``{"endpoint_ms": 500, "decode_ms": 120}``).
+    ``ends_call`` is set on the frame in which the agent's last sentence has ended: hang up once it was heard.
     """
 
     index: int
@@ -137,6 +138,7 @@ class AgentFrame:
     text: str = ""
     heard: tuple[HeardWord, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
+    ends_call: bool = False
 
 
 @dataclass(frozen=True, slots=True)
