@@ -3,6 +3,8 @@
 import pkgutil
 import sys
 from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -16,6 +18,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"parley {version('parley')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Answer phone calls with a full-duplex speech model, in the role a persona gives it."""
+
+
 for _module in pkgutil.iter_modules(commands.__path__):
     import_module(f"agent.commands.{_module.name}").register(app)
 
