@@ -1,0 +1,194 @@
+"""What a call is: the values that the store hands out; tables never leave it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+Status = Literal["ringing", "live", "ended", "refused", "lost"]
+Outcome = Literal[
+    "",
+    "caller_hung_up",
+    "agent_hung_up",
+    "time_limit",
+    "engine_lost",
+    "gateway_lost",
+    "unknown_number",
+    "not_published",
+    "engine_full",
+    "engine_unavailable",
+    "stream_failed",
+]
+Side = Literal["caller", "agent"]
+VerdictResult = Literal["pass", "fail", "na", "unresolved"]
+Severity = Literal["critical", "major", "minor"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewCall:
+    """A ringing call and who answers it. The persona's fields are empty where none could be found."""
+
+    carrier: str
+    carrier_call_id: str
+    account_id: str
+    from_number: str
+    to_number: str
+    persona_slug: str | None = None
+    persona_version_id: int | None = None
+    persona_title: str = ""
+    engine: str = ""
+    role_prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call. ``id`` is 32 hex digits; ``reason`` a sentence for the operator; ``recording`` a path
+    relative to the recordings folder, empty when there is none; ``timing`` figures in milliseconds by name.
+    """
+
+    id: str
+    carrier: str
+    carrier_call_id: str
+    account_id: str
+    from_number: str
+    to_number: str
+    persona_slug: str | None
+    persona_version_id: int | None
+    persona_title: str
+    engine: str
+    status: Status
+    outcome: Outcome
+    reason: str
+    role_prompt: str
+    created_at: datetime
+    answered_at: datetime | None
+    ended_at: datetime | None
+    duration_ms: int | None
+    recording: str
+    timing: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedCall:
+    """A call that may be streamed. ``nonce`` opens it once; ``is_new`` is False for a repeated webhook."""
+
+    call: Call
+    nonce: str
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TimedWord:
+    """One word, in milliseconds of media time."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A run of speech by one side, in milliseconds of media time.
+
+    ``text`` is empty where somebody spoke but no words are known. A backchannel ("mm-hmm") overlaps
+    the other side's turn and takes no floor.
+    """
+
+    side: Side
+    start_ms: int
+    end_ms: int
+    text: str
+    words: tuple[TimedWord, ...] = ()
+    backchannel: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallEvent:
+    """Something that happened in a call beside speech, e.g. kind ``digit`` or ``recording_failed``."""
+
+    kind: str
+    at_ms: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """Somebody who calls. ``profile`` is text that goes into the role prompt."""
+
+    phone_number: str
+    name: str
+    profile: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallFilter:
+    """Which calls a list shows; empty fields do not filter. ``number`` matches either side's number exactly."""
+
+    persona_slug: str = ""
+    status: str = ""
+    outcome: str = ""
+    number: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreSummary:
+    """The latest score of a call: ``score`` and ``coverage`` in 0 … 1; ``score`` None where nothing applied."""
+
+    score: float | None
+    coverage: float
+    failed_critical: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListedCall:
+    """One row of a list of calls."""
+
+    call: Call
+    score: ScoreSummary | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallPage:
+    """Calls, newest first. Pass ``next_cursor`` to get the page after; None on the last one."""
+
+    calls: tuple[ListedCall, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One criterion's result. ``quote`` is an exact substring of turn ``turn_index``'s text, or empty."""
+
+    criterion_id: str
+    text: str
+    result: VerdictResult
+    severity: Severity
+    weight: float
+    quote: str
+    turn_index: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scorecard:
+    """How well a call kept its role. ``score`` in 0 … 1, None where no criterion applied;
+    ``coverage`` = resolved / applicable criteria.
+    """
+
+    scorer: str
+    rubric_hash: str
+    score: float | None
+    coverage: float
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredScore:
+    """A scorecard with what it was made from and when."""
+
+    call_id: str
+    persona_version_id: int | None
+    created_at: datetime
+    card: Scorecard
