@@ -1,7 +1,7 @@
 """The port of a media socket: wire messages ↔ events, without I/O.
 
-    text frames ──▶ MediaProtocol.receive ──▶ MediaEvent …
-    bytes of audio ──▶ MediaProtocol.audio / mark / clear ──▶ text frames
+text frames ──▶ MediaProtocol.receive ──▶ MediaEvent …
+bytes of audio ──▶ MediaProtocol.audio / mark / clear ──▶ text frames
 """
 
 from collections.abc import Mapping

@@ -1,0 +1,1 @@
+"""The phone's audio: µ-law, resampling between the phone's 8 kHz and an engine's 24 kHz, and framing."""

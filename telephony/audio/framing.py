@@ -1,0 +1,60 @@
+"""Packets of 20 ms become frames of 80 ms: gaps filled with silence, latecomers dropped, all of it counted.
+
+AudioPacket at 0, 20, 40, 60, 80, 120 … ms ──▶ FrameAssembler ──▶ Frame at 0, 80, … ms, [640] int16
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from telephony.audio import g711
+from telephony.media import PHONE, AudioPacket, WireFormat
+
+FRAME_MS = 80
+MAX_GAP_MS = 2_000
+_LATE_BEFORE_NEW_CLOCK = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """80 ms of the caller. ``at_ms`` is media time of its first sample, always a multiple of 80.
+
+    ``pcm`` is [640] int16 at 8 kHz; ``filled_ms`` of it are silence in place of lost packets.
+    """
+
+    at_ms: int
+    pcm: NDArray[np.int16]
+    filled_ms: int = 0
+
+
+@dataclass(slots=True)
+class LineCounters:
+    """What the line did to one call. ``gaps`` are holes that were filled, ``filled_ms`` their length together;
+    ``late`` are packets dropped because their time had passed (duplicates too); ``clock_jumps`` are leaps of the
+    carrier's clock too long to fill, where the stream was closed up; ``unusable`` are empty or overlong packets."""
+
+    packets: int = 0
+    gaps: int = 0
+    filled_ms: int = 0
+    late: int = 0
+    clock_jumps: int = 0
+    unusable: int = 0
+
+
+class FrameAssembler:
+    """One call's packets → frames. Media time never runs backwards or leaps: frame k begins at ``80 * k`` ms.
+
+    A packet less than its own length off the expected time is taken as it comes, so carriers whose first timestamp
+    is not 0 lose nothing. After 25 packets in a row that came too late, the carrier's clock is taken anew.
+    """
+
+    def __init__(self, wire: WireFormat = PHONE) -> None:
+        """Raises ValueError for audio other than 8 kHz µ-law."""
+        if (wire.encoding, wire.sample_hz) != ("mulaw", 8_000):
+            raise ValueError(f"frames are made of 8 kHz µ-law, not {wire.encoding} at {wire.sample_hz} Hz")
+        self.counters = LineCounters()
+
+    def push(self, packet: AudioPacket) -> list[Frame]:
+        """Take one packet; return the frames it completes (usually none or one, at most 2 s of them)."""
+        raise NotImplementedError

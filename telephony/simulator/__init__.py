@@ -1,0 +1,1 @@
+"""A phone that speaks Twilio's side: for demos, tests and load."""
