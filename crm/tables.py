@@ -1,0 +1,149 @@
+"""Tables of the log; no class of this module leaves crm/store.py, crm/scores.py and crm/analytics.py."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, Boolean, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from personas import tables as _personas  # noqa: F401  persona_versions, which calls refer to
+from personas.db import Base, UtcDateTime
+
+
+class CallRow(Base):
+    """A call. ``gateway`` is the process that has it, ``host:pid``; ``score``, ``coverage`` and
+    ``failed_critical`` repeat the latest score, so that lists and sums read one table.
+    """
+
+    __tablename__ = "calls"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    carrier: Mapped[str] = mapped_column(String(32))
+    carrier_call_id: Mapped[str] = mapped_column(String(128))
+    account_id: Mapped[str] = mapped_column(String(128))
+    from_number: Mapped[str] = mapped_column(String(64))
+    to_number: Mapped[str] = mapped_column(String(64))
+    persona_slug: Mapped[str | None] = mapped_column(String(64))
+    persona_version_id: Mapped[int | None] = mapped_column(ForeignKey("persona_versions.id", ondelete="SET NULL"))
+    persona_title: Mapped[str] = mapped_column(Text)
+    engine: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(16))
+    outcome: Mapped[str] = mapped_column(String(32), default="")
+    reason: Mapped[str] = mapped_column(Text, default="")
+    role_prompt: Mapped[str] = mapped_column(Text)
+    gateway: Mapped[str] = mapped_column(String(255))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    answered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    duration_ms: Mapped[int | None] = mapped_column(Integer)
+    recording: Mapped[str] = mapped_column(String(255), default="")
+    timing: Mapped[dict[str, float]] = mapped_column(JSON, default=dict)
+    dynamics: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    turn_count: Mapped[int] = mapped_column(Integer, default=0)
+    scored_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    score: Mapped[float | None] = mapped_column(Float)
+    coverage: Mapped[float | None] = mapped_column(Float)
+    failed_critical: Mapped[int | None] = mapped_column(Integer)
+
+    __table_args__ = (
+        UniqueConstraint("carrier", "carrier_call_id"),
+        Index("ix_calls_created_at", "created_at", "id"),
+        Index("ix_calls_persona_slug", "persona_slug", "created_at", "id"),
+        Index("ix_calls_status", "status", "created_at", "id"),
+        Index("ix_calls_from_number", "from_number", "created_at"),
+        Index("ix_calls_to_number", "to_number", "created_at"),
+        Index("ix_calls_carrier_call_id", "carrier_call_id"),
+        Index("ix_calls_scored_at", "scored_at", "created_at"),
+    )
+
+
+class NonceRow(Base):
+    """A way into a call's media socket, by the SHA-256 of the nonce: the nonce itself is nowhere kept."""
+
+    __tablename__ = "call_nonces"
+
+    nonce_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    call_id: Mapped[str] = mapped_column(ForeignKey("calls.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class TurnRow(Base):
+    """A turn; ``words`` is a list of [text, start_ms, end_ms]."""
+
+    __tablename__ = "turns"
+
+    call_id: Mapped[str] = mapped_column(ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    side: Mapped[str] = mapped_column(String(8))
+    start_ms: Mapped[int] = mapped_column(Integer)
+    end_ms: Mapped[int] = mapped_column(Integer)
+    text: Mapped[str] = mapped_column(Text)
+    words: Mapped[list[list[Any]]] = mapped_column(JSON)
+    backchannel: Mapped[bool] = mapped_column(Boolean)
+
+
+class EventRow(Base):
+    """Something that happened in a call beside speech."""
+
+    __tablename__ = "call_events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    call_id: Mapped[str] = mapped_column(ForeignKey("calls.id", ondelete="CASCADE"), index=True)
+    at_ms: Mapped[int] = mapped_column(Integer)
+    kind: Mapped[str] = mapped_column(String(64))
+    detail: Mapped[str] = mapped_column(Text)
+
+
+class TransferRow(Base):
+    """A floor transfer from caller to agent: what onset percentiles over many calls are made of."""
+
+    __tablename__ = "transfers"
+
+    call_id: Mapped[str] = mapped_column(ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True)
+    at_ms: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    offset_ms: Mapped[int] = mapped_column(Integer)
+
+
+class ScoreRow(Base):
+    """A score of a call; re-scoring adds a row."""
+
+    __tablename__ = "scores"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    call_id: Mapped[str] = mapped_column(ForeignKey("calls.id", ondelete="CASCADE"), index=True)
+    persona_version_id: Mapped[int | None] = mapped_column(ForeignKey("persona_versions.id", ondelete="SET NULL"))
+    rubric_hash: Mapped[str] = mapped_column(String(64))
+    scorer: Mapped[str] = mapped_column(String(128))
+    score: Mapped[float | None] = mapped_column(Float)
+    coverage: Mapped[float] = mapped_column(Float)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class VerdictRow(Base):
+    """One criterion's result in a score."""
+
+    __tablename__ = "verdicts"
+
+    score_id: Mapped[int] = mapped_column(ForeignKey("scores.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    criterion_id: Mapped[str] = mapped_column(String(160), index=True)
+    text: Mapped[str] = mapped_column(Text)
+    verdict: Mapped[str] = mapped_column(String(16))
+    severity: Mapped[str] = mapped_column(String(16))
+    weight: Mapped[float] = mapped_column(Float)
+    quote: Mapped[str] = mapped_column(Text)
+    turn_index: Mapped[int | None] = mapped_column(Integer)
+    reason: Mapped[str] = mapped_column(Text)
+
+
+class CustomerRow(Base):
+    """Somebody who calls."""
+
+    __tablename__ = "customers"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    phone_number: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(Text)
+    profile: Mapped[str] = mapped_column(Text)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
