@@ -54,7 +54,55 @@ class FrameAssembler:
         if (wire.encoding, wire.sample_hz) != ("mulaw", 8_000):
             raise ValueError(f"frames are made of 8 kHz µ-law, not {wire.encoding} at {wire.sample_hz} Hz")
         self.counters = LineCounters()
+        self._samples_per_ms = wire.sample_hz // 1000
+        self._frame_bytes = FRAME_MS * self._samples_per_ms
+        self._waiting = bytearray()
+        self._filled_ms = 0
+        self._frames = 0
+        self._clock_offset_ms = 0
+        self._late_in_a_row = 0
 
     def push(self, packet: AudioPacket) -> list[Frame]:
         """Take one packet; return the frames it completes (usually none or one, at most 2 s of them)."""
-        raise NotImplementedError
+        length_ms = len(packet.payload) // self._samples_per_ms
+        if not 0 < length_ms <= MAX_GAP_MS:
+            self.counters.unusable += 1
+            return []
+        self.counters.packets += 1
+        gap_ms = packet.at_ms + self._clock_offset_ms - self._next_ms
+        if gap_ms <= -length_ms and not self._clock_is_new():
+            self.counters.late += 1
+            return []
+        self._late_in_a_row = 0
+        if gap_ms > MAX_GAP_MS or gap_ms <= -length_ms:
+            self._clock_offset_ms -= gap_ms
+            self.counters.clock_jumps += 1
+        elif gap_ms >= length_ms:
+            self._fill(gap_ms)
+        self._waiting += packet.payload
+        return self._complete()
+
+    @property
+    def _next_ms(self) -> int:
+        return self._frames * FRAME_MS + len(self._waiting) // self._samples_per_ms
+
+    def _clock_is_new(self) -> bool:
+        self._late_in_a_row += 1
+        return self._late_in_a_row > _LATE_BEFORE_NEW_CLOCK
+
+    def _fill(self, gap_ms: int) -> None:
+        self._waiting += g711.SILENCE * (gap_ms * self._samples_per_ms)
+        self._filled_ms += gap_ms
+        self.counters.gaps += 1
+        self.counters.filled_ms += gap_ms
+
+    def _complete(self) -> list[Frame]:
+        frames = []
+        while len(self._waiting) >= self._frame_bytes:
+            pcm = g711.decode(bytes(self._waiting[: self._frame_bytes]))
+            del self._waiting[: self._frame_bytes]
+            filled_ms = min(self._filled_ms, FRAME_MS)
+            self._filled_ms -= filled_ms
+            frames.append(Frame(self._frames * FRAME_MS, pcm, filled_ms))
+            self._frames += 1
+        return frames

@@ -21,7 +21,7 @@ _FACTOR = HIGH_HZ // LOW_HZ
 _TAPS = 2 * DELAY_MS * HIGH_HZ // 1000 + 1
 _PHASE_TAPS = -(-_TAPS // _FACTOR)
 _PASS_HZ, _STOP_HZ = 3_400, LOW_HZ - 3_400
-_STOP_WEIGHT = 20.0  # how much more an image or alias counts than a ripple in the pass band
+_STOP_WEIGHT = 10.0  # how much more an image or alias counts than a ripple in the pass band
 
 
 @cache

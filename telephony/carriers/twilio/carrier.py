@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from telephony.carrier import InboundCall, Instruction, StreamEnded
+from telephony.carriers.twilio import rest, twiml, webhook
+from telephony.carriers.twilio.media import TwilioMedia
 from telephony.media import MediaProtocol
 
 
@@ -18,27 +20,35 @@ class TwilioCarrier:
         """``public_url`` is the origin Twilio calls, e.g. ``https://calls.example.com`` (``http://`` for tests).
 
         Without ``auth_tokens`` every request is refused; with more than one, each is good (rotation). With
-        ``account_sid`` calls can be hung up through Twilio's API.
+        ``account_sid`` calls can be hung up through Twilio's API. Raises ValueError if ``public_url`` is no origin.
         """
-        raise NotImplementedError
+        self._origin = public_url.rstrip("/")
+        self._auth_tokens = tuple(auth_tokens)
+        self._account_sid = account_sid
+        self._signatures = webhook.SignatureCheck(self._origin, self._auth_tokens)
 
     def check_webhook(self, path: str, form: Mapping[str, str], headers: Mapping[str, str]) -> None:
-        raise NotImplementedError
+        self._signatures.webhook(path, form, headers)
 
     def check_socket(self, path: str, headers: Mapping[str, str]) -> None:
-        raise NotImplementedError
+        self._signatures.socket(path, headers)
 
     def inbound_call(self, form: Mapping[str, str]) -> InboundCall:
-        raise NotImplementedError
+        return webhook.inbound_call(form)
 
     def stream_ended(self, form: Mapping[str, str]) -> StreamEnded:
-        raise NotImplementedError
+        return webhook.stream_ended(form)
 
     def render(self, instruction: Instruction) -> str:
-        raise NotImplementedError
+        stream_origin = "ws" + self._origin.removeprefix("http")
+        return twiml.render(
+            instruction,
+            action_url=self._origin + self.action_path,
+            stream_url=stream_origin + self.media_path,
+        )
 
     def media_protocol(self) -> MediaProtocol:
-        raise NotImplementedError
+        return TwilioMedia()
 
     async def hang_up(self, call_id: str) -> bool:
-        raise NotImplementedError
+        return await rest.hang_up(self._account_sid, self._auth_tokens, call_id)

@@ -1,0 +1,104 @@
+"""Whether Twilio made a request, and what its webhook forms say.
+
+Twilio signs the public URL it was told to call, with all form fields, by HMAC-SHA1 under the account's auth token
+(https://www.twilio.com/docs/usage/security). The URL is built from our configured origin, never from what the request
+says of itself; Twilio is not consistent about default ports, wss against https, and a slash at the end.
+"""
+
+import hmac
+from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from twilio.request_validator import RequestValidator
+
+from telephony.carrier import InboundCall, StreamEnded
+from telephony.errors import BadSignature, BadWebhook
+
+SIGNATURE_HEADER = "x-twilio-signature"
+_SOCKET_SCHEMES = {"https": ("wss", "https"), "http": ("ws", "http")}
+_DEFAULT_PORTS = {"https": 443, "wss": 443, "http": 80, "ws": 80}
+
+
+class SignatureCheck:
+    """Checks signatures under any of several auth tokens, over every way Twilio writes our URLs."""
+
+    def __init__(self, public_url: str, auth_tokens: Sequence[str]) -> None:
+        origin = urlsplit(public_url)
+        if origin.scheme not in _SOCKET_SCHEMES or not origin.hostname:
+            raise ValueError("the public URL must be an origin such as https://calls.example.com")
+        self._scheme = origin.scheme
+        self._netloc = origin.netloc
+        self._host = origin.netloc.removesuffix(f":{origin.port}") if origin.port else origin.netloc
+        self._validators = [RequestValidator(token) for token in auth_tokens]
+
+    def webhook(self, path: str, form: Mapping[str, str], headers: Mapping[str, str]) -> None:
+        """Check a form POST to ``path`` (with its query, if any); raises BadSignature."""
+        self._check((self._scheme,), path, form, headers)
+
+    def socket(self, path: str, headers: Mapping[str, str]) -> None:
+        """Check a media socket's upgrade request; raises BadSignature."""
+        self._check(_SOCKET_SCHEMES[self._scheme], path, {}, headers)
+
+    def _check(self, schemes: Sequence[str], path: str, form: Mapping[str, str], headers: Mapping[str, str]) -> None:
+        if not self._validators:
+            raise BadSignature(
+                "No Twilio auth token is set, so every request is refused; set PARLEY_TWILIO_AUTH_TOKEN."
+            )
+        given = headers.get(SIGNATURE_HEADER, "").encode()
+        if not given:
+            raise BadSignature("The request carries no X-Twilio-Signature.")
+        good = False
+        for url in self._urls(schemes, path):
+            for validator in self._validators:
+                # No early exit: how long this takes says nothing about which URL or token came close.
+                good |= hmac.compare_digest(validator.compute_signature(url, form).encode(), given)
+        if not good:
+            raise BadSignature(
+                "The signature does not match: check that the auth token is this account's "
+                "and that PARLEY_PUBLIC_URL is the origin Twilio calls."
+            )
+
+    def _urls(self, schemes: Sequence[str], path: str) -> Iterator[str]:
+        bare, _, query = path.partition("?")
+        query = f"?{query}" if query else ""
+        bare = bare.rstrip("/")
+        for scheme in schemes:
+            for netloc in {self._netloc, self._host, f"{self._host}:{_DEFAULT_PORTS[scheme]}"}:
+                yield f"{scheme}://{netloc}{bare}{query}"
+                yield f"{scheme}://{netloc}{bare}/{query}"
+
+
+def inbound_call(form: Mapping[str, str]) -> InboundCall:
+    """Read the form of an incoming call; raises BadWebhook."""
+    return InboundCall(
+        carrier="twilio",
+        call_id=_sid(form, "CallSid"),
+        account_id=_sid(form, "AccountSid"),
+        from_number=_number(form, "From"),
+        to_number=_number(form, "To", required=True),
+    )
+
+
+def stream_ended(form: Mapping[str, str]) -> StreamEnded:
+    """Read the form of a ``<Connect action>`` request; raises BadWebhook."""
+    status = form.get("CallStatus", "")[:32]
+    return StreamEnded(call_id=_sid(form, "CallSid"), account_id=_sid(form, "AccountSid"), call_status=status)
+
+
+def _sid(form: Mapping[str, str], name: str) -> str:
+    value = form.get(name, "")
+    if not value:
+        raise BadWebhook(f"The webhook lacks {name}; is it Twilio's voice webhook?")
+    if len(value) > 64 or not (value.isascii() and value.isalnum()):
+        raise BadWebhook(f"The webhook's {name} is not an identifier of Twilio's.")
+    return value
+
+
+def _number(form: Mapping[str, str], name: str, *, required: bool = False) -> str:
+    """E.164, a SIP address or a client name; anonymous callers come without a number or with a word for it."""
+    value = form.get(name, "").strip()
+    if required and not value:
+        raise BadWebhook(f"The webhook lacks {name}; is it Twilio's voice webhook?")
+    if len(value) > 256 or not value.isprintable():
+        raise BadWebhook(f"The webhook's {name} is not a telephone number.")
+    return "" if value.lower() in {"anonymous", "unavailable", "restricted", "unknown"} else value
