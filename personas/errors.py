@@ -1,0 +1,29 @@
+"""What can go wrong with personas; every message is one sentence for a person, with the remedy."""
+
+
+class PersonaError(Exception):
+    """Base of this package's errors."""
+
+
+class CardError(PersonaError):
+    """A role card that can't be used; the message names its file or version, the field and the remedy."""
+
+
+class UnknownPersona(PersonaError):
+    """No persona has this slug; the message names the nearest one."""
+
+
+class UnknownVersion(PersonaError):
+    """No persona version has this id or number."""
+
+
+class UnknownNumber(PersonaError):
+    """No persona answers this phone number."""
+
+
+class NotPublished(PersonaError):
+    """The persona behind a number, or asked for by slug, has only a draft."""
+
+
+class BadNumber(PersonaError):
+    """A phone number that is not E.164."""

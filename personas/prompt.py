@@ -1,0 +1,24 @@
+"""Renders a role card as the text that PersonaPlex was trained to be prompted with."""
+
+from personas.persona import PersonaCard
+
+
+def render_role_prompt(card: PersonaCard, customer: str = "") -> str:
+    """Return the role prompt of a card, one paragraph of English without ``<system>`` markers.
+
+    The form is the one PersonaPlex was trained on: "You work for COMPANY which is BUSINESS and your
+    name is NAME. Information: …". ``customer`` is what is known of the caller, in sentences.
+    """
+    agent = card.agent
+    parts = [f"You work for {agent.company} which is {agent.business} and your name is {agent.name}."]
+    parts.append("Information:")
+    parts += [_sentence(fact.say) for fact in card.facts]
+    parts += [_sentence(rule.text) for rule in card.rules]
+    if customer.strip():
+        parts.append(f"About the caller: {_sentence(customer)}")
+    return " ".join(" ".join(parts).split())
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."
