@@ -1,0 +1,1 @@
+"""The console: login, layout and the pages about personas."""
