@@ -1,6 +1,6 @@
 """Call instructions as TwiML, Twilio's XML."""
 
-from twilio.twiml.voice_response import Connect, VoiceResponse
+from twilio.twiml.voice_response import Connect, Stream, VoiceResponse
 
 from telephony.carrier import ConnectStream, HangUp, Instruction, SayAndHangUp
 
@@ -14,10 +14,11 @@ def render(instruction: Instruction, *, action_url: str, stream_url: str) -> str
     response = VoiceResponse()
     match instruction:
         case ConnectStream(parameters):
-            connect = Connect(action=action_url, method="POST")
-            stream = connect.stream(url=stream_url)
+            stream = Stream(url=stream_url)
             for name, value in parameters.items():
                 stream.parameter(name=name, value=value)
+            connect = Connect(action=action_url, method="POST")
+            connect.append(stream)
             response.append(connect)
             response.redirect(action_url, method="POST")
         case SayAndHangUp(text):
