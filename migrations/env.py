@@ -1,17 +1,13 @@
 """Runs the migrations in one transaction on either database; two processes may try at the same time."""
 
-from contextlib import suppress
-
 from alembic import context
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import Connection
 
-import personas.tables  # noqa: F401  (its tables register themselves)
+import crm.tables  # noqa: F401  (tables register themselves when imported)
+import personas.tables  # noqa: F401
 from personas.db import Base
 from personas.migrate import sync_url
-
-with suppress(ModuleNotFoundError):
-    import crm.tables  # noqa: F401
 
 LOCK = 0x7061726C6579  # any number that nobody else locks: "parley" in ASCII
 

@@ -63,7 +63,9 @@ class Database:
         try:
             parsed = make_url(url)
         except ArgumentError:
-            raise DatabaseError("PARLEY_DATABASE_URL is not a database URL; try sqlite+aiosqlite:///parley.db") from None
+            raise DatabaseError(
+                "PARLEY_DATABASE_URL is not a database URL; try sqlite+aiosqlite:///parley.db"
+            ) from None
         parsed = parsed.set(drivername=DRIVERS.get(parsed.drivername, parsed.drivername))
         self.url = parsed
         is_sqlite = parsed.get_backend_name() == "sqlite"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 
 from alembic import command
 from alembic.config import Config
@@ -15,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from personas.db import Database, DatabaseError
 
 _SYNC_DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
+_one_thread = Lock()  # Alembic hands env.py its context through module variables
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
@@ -72,7 +74,8 @@ def sync_url(database_url: str) -> URL:
 
 def _run(action: Callable[[Config, str], None], database_url: str, revision: str) -> None:
     try:
-        action(_config(database_url), revision)
+        with _one_thread:
+            action(_config(database_url), revision)
     except CommandError as error:
         raise DatabaseError(
             f"The database can't be migrated ({error}); it may have been made by a newer Parley: install that one."

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 
 from pydantic import ValidationError
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -211,7 +211,9 @@ class PersonaStore:
             insert = _insert(session, NumberRow).values(
                 number=number, persona_id=persona_id, created_at=datetime.now(UTC)
             )
-            await session.execute(insert.on_conflict_do_update(["number"], set_={"persona_id": persona_id}))
+            await session.execute(
+                insert.on_conflict_do_update(index_elements=["number"], set_={"persona_id": persona_id})
+            )
 
     async def clear_number(self, number: str) -> None:
         """Let nobody answer a phone number any more.
@@ -275,7 +277,7 @@ def _insert(session: AsyncSession, table: type[NumberRow] | type[PersonaRow]) ->
 async def _lock_or_make(session: AsyncSession, slug: str) -> int:
     insert = _insert(session, PersonaRow).values(slug=slug, created_at=datetime.now(UTC))
     # The update that changes nothing takes the lock and gives the id, whoever made the row.
-    same = insert.on_conflict_do_update(["slug"], set_={"slug": slug}).returning(PersonaRow.id)
+    same = insert.on_conflict_do_update(index_elements=["slug"], set_={"slug": slug}).returning(PersonaRow.id)
     return (await session.execute(same)).scalar_one()
 
 

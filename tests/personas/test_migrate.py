@@ -1,0 +1,91 @@
+"""Migrations make exactly the tables that the code declares, and can be taken back."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine, inspect
+
+import crm.tables  # noqa: F401
+import personas.tables  # noqa: F401
+from personas import migrate
+from personas.db import Base, DatabaseError
+
+
+def _tables(url: str) -> set[str]:
+    engine = create_engine(migrate.sync_url(url))
+    try:
+        return set(inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+
+
+def test_upgrading_makes_the_declared_tables(empty_database_url: str) -> None:
+    assert not migrate.is_current(empty_database_url)
+    migrate.upgrade(empty_database_url)
+    assert migrate.is_current(empty_database_url)
+    engine = create_engine(migrate.sync_url(empty_database_url))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        differences = compare_metadata(context, Base.metadata)
+    engine.dispose()
+    assert differences == []
+
+
+def test_upgrading_twice_changes_nothing(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url)
+    migrate.upgrade(empty_database_url)
+    assert migrate.current_revision(empty_database_url) == migrate.newest_revision()
+
+
+def test_downgrading_drops_every_table(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url)
+    migrate.downgrade(empty_database_url, "base")
+    assert _tables(empty_database_url) == {"alembic_version"}
+    assert migrate.current_revision(empty_database_url) is None
+    migrate.upgrade(empty_database_url)
+    assert migrate.is_current(empty_database_url)
+
+
+def test_processes_that_start_together_migrate_once(empty_database_url: str) -> None:
+    program = "import sys; from personas.migrate import upgrade; upgrade(sys.argv[1])"
+    command = [sys.executable, "-c", program, empty_database_url]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
+    for process in processes:
+        errors = process.communicate()[1]
+        assert process.returncode == 0, errors.decode()
+    assert migrate.is_current(empty_database_url)
+
+
+def test_threads_that_start_together_migrate_once(empty_database_url: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(migrate.upgrade, [empty_database_url] * 4))
+    assert migrate.is_current(empty_database_url)
+
+
+def test_a_database_of_a_newer_version_is_refused(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url)
+    engine = create_engine(migrate.sync_url(empty_database_url))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    engine.dispose()
+    assert not migrate.is_current(empty_database_url)
+    with pytest.raises(DatabaseError, match="newer Parley"):
+        migrate.upgrade(empty_database_url)
+
+
+@pytest.mark.parametrize(
+    ("url", "remedy"),
+    [
+        ("sqlite+aiosqlite://", "SQLite file"),
+        ("not a url", "not a database URL"),
+        ("postgresql://somebody:secret@127.0.0.1:1/parley", "Connection refused"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_named_without_its_password(url: str, remedy: str) -> None:
+    with pytest.raises(DatabaseError, match=remedy) as caught:
+        migrate.upgrade(url)
+    assert "secret" not in str(caught.value)
