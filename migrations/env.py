@@ -31,7 +31,6 @@ def _leave_transactions_to_us(connection: object, _record: object) -> None:
     # Python's sqlite3 would commit before each CREATE TABLE; so a half-done migration could stay.
     connection.isolation_level = None  # pyright: ignore[reportAttributeAccessIssue]
     connection.execute("PRAGMA busy_timeout=15000")  # pyright: ignore[reportAttributeAccessIssue]
-    connection.execute("PRAGMA journal_mode=WAL")  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _migrate(connection: Connection) -> None:

@@ -1,7 +1,8 @@
 """The database: one SQLAlchemy base, one engine a process, SQLite or PostgreSQL."""
 
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -90,7 +91,9 @@ class Database:
 
 def _prepare_sqlite(connection: object, _record: object) -> None:
     cursor = connection.cursor()  # pyright: ignore[reportAttributeAccessIssue]
-    cursor.execute("PRAGMA journal_mode=WAL")
+    # The mode is the file's, not the connection's: whoever finds it locked leaves the change to another.
+    with suppress(sqlite3.OperationalError):
+        cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
