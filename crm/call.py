@@ -112,6 +112,16 @@ class CallEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """The floor going from caller to agent: at ``at_ms`` the agent began, ``offset_ms`` after the
+    caller's end; negative where they overlapped.
+    """
+
+    at_ms: int
+    offset_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Customer:
     """Somebody who calls. ``profile`` is text that goes into the role prompt."""
 
@@ -147,6 +157,7 @@ class ListedCall:
 
     call: Call
     score: ScoreSummary | None
+    turn_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

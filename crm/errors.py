@@ -19,3 +19,7 @@ class RecordingUnavailable(CrmError):
 
 class CannotScore(CrmError):
     """A call without what scoring needs: a persona version, or anything said."""
+
+
+class BadCursor(CrmError):
+    """A list of calls was asked to go on from a place that no list has given out."""
