@@ -1,0 +1,59 @@
+"""Mimi's transformers, on both sides of the quantiser: two steps of 40 ms a frame."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from agent.engines.personaplex.config import MimiConfig
+from agent.engines.personaplex.mimi.conv import CodecState
+from agent.engines.personaplex.model.layers import rotation
+from agent.engines.personaplex.model.temporal import SelfAttention
+from agent.engines.personaplex.state import visible
+
+
+class LayerScale(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * x
+
+
+class CodecLayer(nn.Module):
+    def __init__(self, config: MimiConfig) -> None:
+        super().__init__()
+        width = config.dimension
+        self.norm1 = nn.LayerNorm(width, eps=1e-5)
+        self.self_attn = SelfAttention(width, config.num_heads)
+        self.layer_scale_1 = LayerScale(width)
+        self.norm2 = nn.LayerNorm(width, eps=1e-5)
+        self.linear1 = nn.Linear(width, config.dim_feedforward, bias=False)
+        self.linear2 = nn.Linear(config.dim_feedforward, width, bias=False)
+        self.layer_scale_2 = LayerScale(width)
+
+
+class _Layers(nn.Module):
+    def __init__(self, config: MimiConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(CodecLayer(config) for _ in range(config.num_layers))
+
+
+class CodecTransformer(nn.Module):
+    """[B, E, T] → [B, E, T], T steps written to the rings together, as the reference does."""
+
+    def __init__(self, config: MimiConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.transformer = _Layers(config)
+
+    def forward(self, latent: Tensor, state: CodecState) -> Tensor:
+        x = latent.transpose(1, 2)
+        taken = x.shape[1]
+        steps = state.frames[:, None] * taken + torch.arange(taken, device=x.device)
+        turn = rotation(steps, self.config.dimension // self.config.num_heads, self.config.rope_base)
+        mask = visible(steps, self.config.context, self.config.context, written_together=True)
+        for layer, ring in zip(self.transformer.layers, state.rings, strict=True):
+            x = x + layer.layer_scale_1(layer.self_attn(layer.norm1(x), ring, steps, turn, mask))
+            x = x + layer.layer_scale_2(layer.linear2(F.gelu(layer.linear1(layer.norm2(x)))))
+        return x.transpose(1, 2)

@@ -1,0 +1,1 @@
+"""The language model: weights only; everything that changes during a call is passed in."""

@@ -1,0 +1,53 @@
+"""Layers that both transformers share: norm, rotation, gated feed-forward."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class RMSNorm(nn.Module):
+    """Root mean square norm, computed in float32. ``alpha`` is [1, 1, E]."""
+
+    def __init__(self, width: int, eps: float = 1e-8) -> None:
+        super().__init__()
+        self.alpha = nn.Parameter(torch.ones(1, 1, width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, T, E] → the same shape and dtype."""
+        wide = x.float()
+        scale = self.alpha.float() * torch.rsqrt(self.eps + wide.square().mean(dim=-1, keepdim=True))
+        return (wide * scale).to(x.dtype)
+
+
+class Gating(nn.Module):
+    """Gated SiLU feed-forward; ``linear_in`` holds the gate and the value stacked."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.linear_in = nn.Linear(width, 2 * hidden, bias=False)
+        self.linear_out = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value = self.linear_in(x).chunk(2, dim=-1)
+        return self.linear_out(F.silu(gate) * value)
+
+
+def rotation(positions: Tensor, head_width: int, base: float) -> tuple[Tensor, Tensor]:
+    """Return cosine and sine of the rotary embedding, [B, 1, T, D/2] float32, for positions [B, T].
+
+    Moshi's order: interleaved pairs, angles in float32 (RoFormer, arXiv 2104.09864, eq. 34).
+    """
+    pair = torch.arange(head_width // 2, device=positions.device, dtype=torch.float32)
+    frequency = torch.exp(pair * (-math.log(base) * 2 / head_width))
+    angle = positions.float()[:, None, :, None] * frequency
+    return angle.cos(), angle.sin()
+
+
+def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Rotate each pair of [B, H, T, D] by its angle; float32 inside, the input's dtype outside."""
+    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+    turned = torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), dim=-1)
+    return turned.flatten(-2).to(x.dtype)

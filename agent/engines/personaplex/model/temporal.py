@@ -1,0 +1,65 @@
+"""The temporal transformer: one step a frame, looking back over a slot's ring of keys and values."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from agent.engines.personaplex.config import LMConfig, gated_width
+from agent.engines.personaplex.model.layers import Gating, RMSNorm, rotate, rotation
+from agent.engines.personaplex.state import KVRing, visible
+
+
+class SelfAttention(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.out_proj = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tensor, ring: KVRing, steps: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+        """[B, T, E] → [B, T, E]; writes T steps to the ring and reads its first ``mask.shape[-1]`` entries."""
+        q, k, v = F.linear(x, self.in_proj_weight).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        ring.write(rotate(k, *turn), v, steps)
+        reach = mask.shape[-1]
+        keys, values = ring.keys[:, :, :reach].to(x.dtype), ring.values[:, :, :reach].to(x.dtype)
+        seen = F.scaled_dot_product_attention(rotate(q, *turn), keys, values, attn_mask=mask[:, None])
+        return self.out_proj(seen.transpose(1, 2).flatten(2))
+
+
+class TemporalLayer(nn.Module):
+    def __init__(self, config: LMConfig) -> None:
+        super().__init__()
+        self.norm1 = RMSNorm(config.dim)
+        self.self_attn = SelfAttention(config.dim, config.num_heads)
+        self.norm2 = RMSNorm(config.dim)
+        self.gating = Gating(config.dim, gated_width(config.dim, config.hidden_scale))
+
+    def forward(self, x: Tensor, ring: KVRing, steps: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+        x = x + self.self_attn(self.norm1(x), ring, steps, turn, mask)
+        return x + self.gating(self.norm2(x))
+
+
+class TemporalTransformer(nn.Module):
+    def __init__(self, config: LMConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.layers = nn.ModuleList(TemporalLayer(config) for _ in range(config.num_layers))
+
+    def forward(self, x: Tensor, rings: Sequence[KVRing], first: Tensor, reach: int) -> Tensor:
+        """Take T steps of B slots at once, [B, T, E] → [B, T, E].
+
+        Args:
+            rings: one a layer, of B slots.
+            first: [B] int64, how many steps each slot has taken before.
+            reach: how many ring entries to read: at least what the longest slot has taken, at most the capacity.
+
+        T steps may wrap the ring only if T ≤ C - (C - 1 steps a query sees): longer runs are cut by the caller.
+        """
+        steps = first[:, None] + torch.arange(x.shape[1], device=x.device)
+        turn = rotation(steps, self.config.dim // self.config.num_heads, self.config.rope_base)
+        mask = visible(steps, rings[0].capacity, reach)
+        for layer, ring in zip(self.layers, rings, strict=True):
+            x = layer(x, ring, steps, turn, mask)
+        return x
