@@ -1,0 +1,144 @@
+"""Where the call meets its engine: both directions run at once, and neither waits for the other.
+
+8 kHz frame ─▶ Upsampler ─▶ session.push      session.frames ─▶ Downsampler ─▶ 8 kHz frame, text, heard words
+"""
+
+import asyncio
+import time
+import traceback
+
+import numpy as np
+import structlog
+from pipecat.frames.frames import (
+    Frame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    LLMTextFrame,
+    StartFrame,
+    TranscriptionFrame,
+    TTSStartedFrame,
+    TTSStoppedFrame,
+    TTSTextFrame,
+)
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.utils.text.base_text_aggregator import TextType
+from pipecat.utils.time import time_now_iso8601
+
+from agent.duplex import FRAME_MS, AgentFrame, DuplexSession, EngineLost, HeardWord
+from agent.pipeline.ending import CallEnd, Ending
+from agent.pipeline.frames import AgentAudioFrame, CallerAudioFrame, ResponseTimingFrame
+from telephony.audio.resample import Downsampler, Upsampler
+
+log = structlog.get_logger(__name__)
+
+SILENT_PEAK = 32  # of 32 768: -60 dBFS, where a telephone's µ-law ends too
+TEXT_GAP_FRAMES = 10  # 0.8 s without text end a response, as in pipecat's own full-duplex service
+MOST_UNANSWERED_FRAMES = 5_000 // FRAME_MS
+
+
+class DuplexProcessor(FrameProcessor):
+    """One session in a pipeline. Settles the call's end when the engine is lost or answers no more."""
+
+    def __init__(self, session: DuplexSession, end: CallEnd, ready_timeout_s: float) -> None:
+        super().__init__(enable_direct_mode=True)
+        self._session = session
+        self._end = end
+        self._ready_timeout_s = ready_timeout_s
+        self._up = Upsampler()
+        self._down = Downsampler()
+        self._speaking: asyncio.Task[None] | None = None
+        self._ready = False
+        self._unanswered_frames = 0
+        self._frames_since_text: int | None = None
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, CallerAudioFrame):
+            self._hear(frame)
+            return
+        await self.push_frame(frame, direction)
+        if isinstance(frame, StartFrame):
+            self._speaking = self.create_task(self._speak(), "speak")
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        if self._speaking is not None:
+            await self.cancel_task(self._speaking)
+            self._speaking = None
+
+    def _hear(self, frame: CallerAudioFrame) -> None:
+        self._session.push(self._up.process(np.frombuffer(frame.audio, dtype=np.int16)))
+        self._unanswered_frames += 1
+        if self._ready and self._unanswered_frames > MOST_UNANSWERED_FRAMES:
+            self._lost("The engine answered no frame for 5 seconds.")
+
+    async def _speak(self) -> None:
+        try:
+            await self._take_in_prompt()
+            async for frame in self._session.frames():
+                self._unanswered_frames -= 1
+                await self._say(frame)
+            self._lost("The engine ended the session.")
+        except EngineLost as error:
+            self._lost(str(error))
+        except Exception as error:  # whatever it was, the caller must not be left in silence
+            where = traceback.format_list(traceback.extract_tb(error.__traceback__))
+            log.error("engine failed", error=type(error).__name__, traceback="".join(where))
+            self._lost(f"The engine failed ({type(error).__name__}).")
+
+    async def _take_in_prompt(self) -> None:
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(self._ready_timeout_s):
+                await self._session.ready()
+        except TimeoutError:
+            limit = f"{self._ready_timeout_s:g} seconds"
+            raise EngineLost(f"The engine did not take in the role prompt within {limit}.") from None
+        self._ready = True
+        await self.push_frame(ResponseTimingFrame({"prompt_ready_ms": (time.monotonic() - started) * 1000}))
+
+    def _lost(self, reason: str) -> None:
+        self._end.settle(Ending("engine_lost", reason))
+
+    async def _say(self, frame: AgentFrame) -> None:
+        pcm = self._down.process(frame.audio)
+        silent = bool(pcm.max() <= SILENT_PEAK and pcm.min() >= -SILENT_PEAK)
+        await self.push_frame(
+            AgentAudioFrame(audio=pcm.tobytes(), index=frame.index, silent=silent, closing=frame.ends_call)
+        )
+        if frame.timings:
+            await self.push_frame(ResponseTimingFrame(frame.timings))
+        if frame.heard:
+            await self._transcribe(frame.heard)
+        await self._tell(frame.text)
+
+    async def _transcribe(self, heard: tuple[HeardWord, ...]) -> None:
+        """Send the caller's words upstream; session time is media time, as every frame of the stream is pushed."""
+        text = " ".join(word.text for word in heard)
+        words = TranscriptionFrame(text, "", time_now_iso8601(), result=heard)
+        await self.push_frame(words, FrameDirection.UPSTREAM)
+
+    async def _tell(self, text: str) -> None:
+        """Send the agent's text as pipecat's aggregators want it: in responses, and written to a context once."""
+        if not text:
+            await self._count_gap()
+            return
+        if self._frames_since_text is None:
+            await self.push_frame(LLMFullResponseStartFrame())
+            await self.push_frame(TTSStartedFrame())
+        self._frames_since_text = 0
+        thought = LLMTextFrame(text)
+        thought.append_to_context = False
+        await self.push_frame(thought)
+        spoken = TTSTextFrame(text, TextType.WORD)
+        spoken.includes_inter_frame_spaces = True
+        await self.push_frame(spoken)
+
+    async def _count_gap(self) -> None:
+        if self._frames_since_text is None:
+            return
+        self._frames_since_text += 1
+        if self._frames_since_text >= TEXT_GAP_FRAMES:
+            self._frames_since_text = None
+            await self.push_frame(TTSStoppedFrame())
+            await self.push_frame(LLMFullResponseEndFrame())

@@ -1,0 +1,112 @@
+"""The two ends of the pipeline at the media socket. Nothing here paces: audio goes out as it comes.
+
+pipecat's own transport paces by the wall clock and never makes lateness up, and hangs up by itself; a real-time
+source needs neither.
+"""
+
+import asyncio
+import time
+
+from pipecat.frames.frames import Frame, StartFrame
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+
+from agent.pipeline.clock import MediaClock
+from agent.pipeline.ending import AGENT_HUNG_UP, CALLER_HUNG_UP, SOCKET_DROPPED, CallEnd, Ending
+from agent.pipeline.frames import AgentAudioFrame, CallerAudioFrame, FramePlayedFrame
+from agent.pipeline.playout import Playout
+from agent.pipeline.serializer import MediaSerializer
+from telephony.carrier import MediaSocket
+from telephony.media import PHONE
+
+NO_MEDIA_S = 10.0
+GOODBYE_HEARD_S = 3.0
+_SAMPLES_PER_MS = PHONE.sample_hz // 1000
+
+
+class PhoneInput(FrameProcessor):
+    """Reads the socket until the stream stops, the socket drops or no audio comes for 10 s."""
+
+    def __init__(self, socket: MediaSocket, serializer: MediaSerializer, clock: MediaClock, end: CallEnd) -> None:
+        super().__init__(enable_direct_mode=True)
+        self._socket = socket
+        self._serializer = serializer
+        self._clock = clock
+        self._end = end
+        self._reading: asyncio.Task[None] | None = None
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        await self.push_frame(frame, direction)
+        if isinstance(frame, StartFrame):
+            self._reading = self.create_task(self._read(), "read")
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        if self._reading is not None:
+            await self.cancel_task(self._reading)
+            self._reading = None
+
+    async def _read(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(NO_MEDIA_S) as deadline:
+                while (message := await self._socket.receive()) is not None:
+                    frames = self._serializer.receive(message)
+                    if frames is None:
+                        self._end.settle(CALLER_HUNG_UP)
+                        return
+                    for frame in frames:
+                        if isinstance(frame, CallerAudioFrame):
+                            deadline.reschedule(loop.time() + NO_MEDIA_S)
+                            self._clock.heard(frame.at_ms + frame.num_frames // _SAMPLES_PER_MS)
+                            await asyncio.sleep(0)  # a burst of late audio must not keep other calls waiting
+                        await self.push_frame(frame)
+            self._end.settle(SOCKET_DROPPED)
+        except TimeoutError:
+            self._end.settle(Ending("stream_failed", f"No audio came from the carrier for {NO_MEDIA_S:g} seconds."))
+
+
+class PhoneOutput(FrameProcessor):
+    """Sends the agent's audio with marks, passes on what was sent, and ends the call once its goodbye was heard."""
+
+    def __init__(self, socket: MediaSocket, serializer: MediaSerializer, clock: MediaClock, end: CallEnd) -> None:
+        super().__init__(enable_direct_mode=True)
+        self._socket = socket
+        self._serializer = serializer
+        self._clock = clock
+        self._end = end
+        self._closing_index: int | None = None
+        self._hanging_up: asyncio.TimerHandle | None = None
+        self.playout = Playout()
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, AgentAudioFrame) and not await self._play(frame):
+            return
+        if isinstance(frame, FramePlayedFrame):
+            self._played(frame.index)
+        await self.push_frame(frame, direction)
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        if self._hanging_up is not None:
+            self._hanging_up.cancel()
+
+    async def _play(self, frame: AgentAudioFrame) -> bool:
+        now_ms = time.monotonic() * 1000
+        if not self.playout.admits(silent=frame.silent and not frame.closing, now_ms=now_ms):
+            return False
+        frame.at_ms = self._clock.now_ms()
+        self.playout.sent(frame.index, now_ms)
+        for message in self._serializer.send(frame):
+            await self._socket.send(message)
+        if frame.closing and self._hanging_up is None:
+            self._closing_index = frame.index
+            loop = asyncio.get_running_loop()
+            self._hanging_up = loop.call_later(GOODBYE_HEARD_S, self._end.settle, AGENT_HUNG_UP)
+        return True
+
+    def _played(self, index: int) -> None:
+        self.playout.played(index, time.monotonic() * 1000)
+        if self._closing_index is not None and index >= self._closing_index:
+            self._end.settle(AGENT_HUNG_UP)
