@@ -5,7 +5,7 @@ Say, Wait, Pause, Press, HangUp ──▶ ScriptedCaller ──tick──▶ 20 
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -28,7 +28,7 @@ _KEY_MS = 200
 class Act:
     """What the caller does in one tick: [160] int16 said, a key pressed, the receiver put down."""
 
-    pcm: Pcm8k = SILENCE
+    pcm: Pcm8k = field(default_factory=lambda: SILENCE)
     digit: str = ""
     hang_up: bool = False
 
