@@ -1,0 +1,132 @@
+"""Reads role cards from YAML files, and the library that comes with Parley."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from personas.errors import CardError
+from personas.numbers import check_number
+from personas.persona import PersonaCard
+
+LIBRARY = Path(__file__).parent / "library"
+NUMBERS = LIBRARY / "numbers.yaml"
+_MAX_BYTES = 1_000_000
+
+
+class _Loader(yaml.BaseLoader):
+    """YAML in which every scalar is text, so that 7:30 is no number and "no" no truth value."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
+    keys = [loader.construct_object(key) for key, _ in node.value]
+    for place, key in enumerate(keys):
+        if not isinstance(key, str) or key in keys[:place]:
+            mark = node.value[place][0].start_mark
+            raise yaml.MarkedYAMLError(problem=f"the field {key!r} stands twice or is no name", problem_mark=mark)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def load_library() -> list[PersonaCard]:
+    """Return the cards that come with Parley, by slug."""
+    return load_cards(path for path in sorted(LIBRARY.glob("*.yaml")) if path != NUMBERS)
+
+
+def library_numbers() -> dict[str, str]:
+    """Return the library's phone numbers (E.164) and the slug of the persona that answers each."""
+    return {check_number(number): slug for number, slug in _read(NUMBERS).items()}
+
+
+def load_cards(paths: Iterable[Path]) -> list[PersonaCard]:
+    """Read several cards.
+
+    Raises:
+        CardError: like ``load_card``, or two files hold the same slug.
+    """
+    cards: dict[str, tuple[PersonaCard, Path]] = {}
+    for path in paths:
+        card = load_card(path)
+        if card.slug in cards:
+            raise CardError(f"{path}: slug: {card.slug!r} is taken by {cards[card.slug][1]}; give each card its own.")
+        cards[card.slug] = (card, path)
+    return [card for card, _ in cards.values()]
+
+
+def load_card(path: Path) -> PersonaCard:
+    """Read one card.
+
+    Raises:
+        CardError: with the file, the field's path and the remedy.
+    """
+    content = _read(path)
+    try:
+        return PersonaCard.model_validate(content)
+    except ValidationError as error:
+        raise CardError(f"{path}: {_first_problem(error, content)}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise CardError(f"{path}: the file is larger than 1 MB; a role card is a few thousand characters.")
+        content = yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506 (BaseLoader makes nothing but text)
+    except OSError as error:
+        raise CardError(f"{path}: the file can't be read ({error.strerror}); check its name.") from error
+    except UnicodeDecodeError as error:
+        raise CardError(f"{path}: the file is not UTF-8 text; save it as UTF-8.") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        problem = getattr(error, "problem", None) or "no YAML"
+        raise CardError(f"{path}: {line}{problem}; put text with : or # in quotes and indent with spaces.") from error
+    except RecursionError as error:
+        raise CardError(f"{path}: the YAML is nested too deeply; a role card has four levels.") from error
+    if not isinstance(content, dict):
+        raise CardError(f"{path}: the file holds no role card; it must begin with fields like 'slug: my-persona'.")
+    return content
+
+
+_REMEDIES = {
+    "missing": "add this field",
+    "extra_forbidden": "remove this field or mend its spelling",
+    "string_type": "write text here",
+    "tuple_type": "write a list here, a line with '- ' each",
+    "model_type": "write fields here, a line with 'name: …' each",
+    "string_too_short": "write something here",
+}
+
+
+def _first_problem(error: ValidationError, content: dict[str, Any]) -> str:
+    first = error.errors(include_url=False)[0]
+    field = _field_path(first["loc"], content)
+    match first["type"]:
+        case "enum" | "literal_error":
+            remedy = f"must be one of {first['ctx']['expected']}"
+        case "string_pattern_mismatch":
+            letters = "lower-case letters, digits and " + ("hyphens" if first["loc"][-1] == "slug" else "underscores")
+            remedy = f"use {letters} only"
+        case kind:
+            remedy = _REMEDIES.get(kind) or first["msg"].removeprefix("Value error, ")
+    more = len(error.errors()) - 1
+    return f"{field}: {remedy}" + (f" (and {more} more)." if more else ".")
+
+
+def _field_path(loc: tuple[int | str, ...], content: Any) -> str:
+    """Return e.g. ``facts[2] (closing_time).say``: places count from 1, with the part's id where it has one."""
+    path = ""
+    for part in loc:
+        try:
+            content = content[part]
+        except (KeyError, IndexError, TypeError):
+            content = None
+        if isinstance(part, int):
+            name = content.get("id") or content.get("kind") if isinstance(content, dict) else None
+            path += f"[{part + 1}]" + (f" ({name})" if isinstance(name, str) else "")
+        else:
+            path += ("." if path else "") + part
+    return path or "card"
