@@ -1,0 +1,149 @@
+"""One call, from its media socket to its row.
+
+socket ─▶ claim (nonce, call, account) ─▶ session ─▶ pipeline … ending ─▶ row ─▶ socket closed ─▶ line hung up
+"""
+
+import asyncio
+import traceback
+from dataclasses import dataclass
+
+import structlog
+
+from agent.duplex import DuplexEngine, DuplexError, DuplexSession, EngineFull
+from agent.live import CallOver, CallStarted, LiveCalls
+from agent.pipeline.build import CallPipeline
+from agent.pipeline.ending import CallEnd, Ending
+from agent.role import role_for
+from crm.call import Call
+from crm.errors import NonceRefused
+from crm.recorder import CallRecorder
+from crm.recordings import Recordings
+from crm.store import CallStore
+from personas.errors import PersonaError
+from personas.store import PersonaStore
+from telephony.carrier import Carrier, MediaSocket
+from telephony.errors import BadStream, CarrierUnavailable
+
+log = structlog.get_logger(__name__)
+
+NONCE = "nonce"
+TIME_LIMIT = Ending("time_limit", "The call reached PARLEY_MAX_CALL_S.")
+FAILED = Ending("gateway_lost", "The call failed on our side; the log of the server says where.")
+_SESSION_CLOSES_S = 5.0
+_ROW_BEFORE_CLOSE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Switchboard:
+    """What every call of this process shares."""
+
+    engine: DuplexEngine
+    personas: PersonaStore
+    calls: CallStore
+    recordings: Recordings
+    live: LiveCalls
+    carrier: Carrier
+    ready_timeout_s: float
+    max_call_s: float
+
+
+async def claim_call(board: Switchboard, socket: MediaSocket) -> Call:
+    """Find out which call a socket carries, before anything of it reaches the engine.
+
+    Raises:
+        BadStream: its nonce is missing, used, or another call's or account's.
+    """
+    start = socket.start
+    try:
+        return await board.calls.claim(start.call_id, start.account_id, start.parameters.get(NONCE, ""))
+    except NonceRefused as error:
+        raise BadStream(str(error)) from None
+
+
+async def run_call(
+    board: Switchboard, socket: MediaSocket, call: Call, reserved: DuplexSession | None, end: CallEnd
+) -> None:
+    """Carry a claimed call to its end, whatever that is, and write its row; never raises.
+
+    ``reserved`` is the session opened when the call was answered; without one (another process answered it)
+    one is opened now. Whoever settles ``end`` ends the call.
+    """
+    structlog.contextvars.bind_contextvars(call_id=call.id)
+    recorder = CallRecorder(call.id, board.calls, board.recordings)
+    media_ms = 0
+    try:
+        session = reserved or await _open_session(board, call)
+    except (DuplexError, PersonaError) as error:
+        outcome = "engine_full" if isinstance(error, EngineFull) else "engine_unavailable"
+        end.settle(Ending(outcome, str(error)))
+    except Exception as error:
+        log_failure("call could not be started", error)
+        end.settle(FAILED)
+    else:
+        media_ms = await _converse(board, socket, call, session, recorder, end)
+    ending = await end.wait()
+    await _finish(board, socket, recorder, ending, media_ms)
+    if ending.outcome in ("agent_hung_up", "time_limit"):
+        await _hang_up(board.carrier, call)
+
+
+async def _open_session(board: Switchboard, call: Call) -> DuplexSession:
+    if call.persona_version_id is None:
+        raise PersonaError("The call has no persona.")
+    version = await board.personas.version(call.persona_version_id)
+    customer = await board.calls.customer_by_number(call.from_number) if call.from_number else None
+    return await board.engine.open(role_for(version.card, customer))
+
+
+async def _converse(
+    board: Switchboard, socket: MediaSocket, call: Call, session: DuplexSession, recorder: CallRecorder, end: CallEnd
+) -> int:
+    """Run the pipeline until ``end`` is settled; return how long it ran, in milliseconds of media time."""
+    limit = asyncio.get_running_loop().call_later(board.max_call_s, end.settle, TIME_LIMIT)
+    media_ms = 0
+    try:
+        pipeline = CallPipeline(socket, session, recorder, board.live, end, ready_timeout_s=board.ready_timeout_s)
+        board.live.publish(call.id, CallStarted(call.persona_slug or "", call.persona_title))
+        log.info("call connected", persona=call.persona_slug)
+        await pipeline.run()
+        media_ms = pipeline.media_ms
+    except Exception as error:
+        log_failure("call failed", error)
+        end.settle(FAILED)
+    finally:
+        limit.cancel()
+        await _close(session)
+    return media_ms
+
+
+async def _close(session: DuplexSession) -> None:
+    try:
+        async with asyncio.timeout(_SESSION_CLOSES_S):
+            await session.close()
+    except Exception as error:
+        log_failure("session could not be closed", error)
+
+
+async def _finish(
+    board: Switchboard, socket: MediaSocket, recorder: CallRecorder, ending: Ending, media_ms: int
+) -> None:
+    """Write the row, then close the socket: the carrier's next question is answered from the row."""
+    async with asyncio.TaskGroup() as group:
+        written = group.create_task(recorder.finish(ending.outcome, ending.reason, media_ms))
+        await asyncio.wait((written,), timeout=_ROW_BEFORE_CLOSE_S)
+        await socket.close()
+    board.live.publish(recorder.call_id, CallOver(ending.outcome, media_ms))
+    log.info("call over", outcome=ending.outcome, reason=ending.reason, duration_ms=media_ms)
+
+
+async def _hang_up(carrier: Carrier, call: Call) -> None:
+    try:
+        await carrier.hang_up(call.carrier_call_id)
+    except CarrierUnavailable as error:
+        log.warning("call could not be hung up through the carrier", reason=str(error))
+
+
+def log_failure(message: str, error: BaseException) -> None:
+    """Log where something failed, but not what the error says: that may hold words or numbers of the caller."""
+    where = "".join(traceback.format_list(traceback.extract_tb(error.__traceback__)))
+    log.error(message, error=type(error).__name__, traceback=where)
