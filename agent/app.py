@@ -1,0 +1,179 @@
+"""The composition root: settings → database, stores, engine, carrier → one ASGI application."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+from tempfile import NamedTemporaryFile, TemporaryFile
+
+import structlog
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from agent.answer import CallDesk
+from agent.call import Switchboard
+from agent.duplex import DuplexEngine, load_engine
+from agent.live import LiveCalls
+from agent.settings import Settings, SettingsError
+from crm.admin import pages as call_pages
+from crm.recorder import recover_lost_calls
+from crm.recordings import Recordings
+from crm.store import CallStore
+from personas import migrate
+from personas.accounts import ensure_admin
+from personas.admin import console
+from personas.db import Database, DatabaseError
+from personas.store import PersonaStore
+from telephony.carriers.twilio.carrier import TwilioCarrier
+from telephony.routes import telephony_router
+
+log = structlog.get_logger(__name__)
+
+_READY_S = 2.0
+
+
+def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAPI:
+    """Return the application; its lifespan migrates, starts the engine and ends the calls. One lifespan an app.
+
+    ``engine`` replaces the one that the settings name. ``app.state`` holds ``settings``, ``database``,
+    ``personas``, ``calls``, ``recordings``, ``live``, ``engine``, ``desk``, and after the start
+    ``admin_password``: the one that was made up, or None.
+
+    Raises:
+        SettingsError: the data folder can't be written to.
+        DatabaseError: the database URL is none.
+        EngineUnavailable: there is no such engine, or a package it needs is missing.
+    """
+    _check_data_dir(settings.data_dir)
+    database = Database(settings.database)
+    personas, calls = PersonaStore(database), CallStore(database)
+    recordings = Recordings(settings.data_dir / "recordings")
+    live = LiveCalls()
+    engine = engine or load_engine(settings.engine, settings.engine_options())
+    carrier = TwilioCarrier(settings.origin, settings.auth_tokens, settings.twilio_account_sid)
+    desk = CallDesk(
+        Switchboard(
+            engine=engine,
+            personas=personas,
+            calls=calls,
+            recordings=recordings,
+            live=live,
+            carrier=carrier,
+            ready_timeout_s=settings.engine_ready_timeout_s,
+            max_call_s=settings.max_call_s,
+        )
+    )
+    app = FastAPI(title="Parley", lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    for name, value in {
+        "settings": settings,
+        "database": database,
+        "personas": personas,
+        "calls": calls,
+        "recordings": recordings,
+        "live": live,
+        "engine": engine,
+        "desk": desk,
+    }.items():
+        setattr(app.state, name, value)
+    app.include_router(telephony_router(carrier, desk, start_timeout_s=settings.stream_start_timeout_s))
+    _add_health(app, database, engine, desk)
+    console.mount(
+        app,
+        database=database,
+        session_secret=_session_secret(settings),
+        secure=settings.origin.startswith("https:"),
+        sections=[call_pages.section(calls, personas, recordings)],
+    )
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    state, settings = app.state, app.state.settings
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(state.database.close)
+        await asyncio.to_thread(_migrate, settings.database)
+        state.admin_password = await ensure_admin(state.database, settings.admin_password.get_secret_value())
+        lost = await recover_lost_calls(state.calls, state.recordings)
+        if lost:
+            log.warning("calls were lost when the server stopped", calls=lost)
+        stack.push_async_callback(state.engine.close)
+        await state.engine.start()
+        stack.callback(state.live.close)
+        await stack.enter_async_context(state.desk)
+        yield
+
+
+def _migrate(database_url: str) -> None:
+    """Bring SQLite up to date; a shared database is migrated by whoever runs it.
+
+    Raises:
+        DatabaseError: it can't be used, or is not up to date.
+    """
+    if migrate.sync_url(database_url).get_backend_name() == "sqlite":
+        migrate.upgrade(database_url)
+    elif not migrate.is_current(database_url):
+        raise DatabaseError("The database is not at this version's state; run `parley db upgrade` first.")
+
+
+def _check_data_dir(data_dir: Path) -> None:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=data_dir):
+            pass
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise SettingsError(f"PARLEY_DATA_DIR: {data_dir} can't be written to ({why}); name another folder.") from None
+
+
+def _session_secret(settings: Settings) -> str:
+    """Return the key of the login cookies, made on the first start and kept in the data folder.
+
+    Raises:
+        SettingsError: the setting is too short.
+    """
+    given = settings.session_secret.get_secret_value()
+    if given:
+        if len(given) < console.LEAST_SECRET:
+            raise SettingsError(f"PARLEY_SESSION_SECRET: needs at least {console.LEAST_SECRET} characters.")
+        return given
+    path = settings.data_dir / "session-secret"
+    if not path.exists():
+        with NamedTemporaryFile("w", dir=settings.data_dir) as file, contextlib.suppress(FileExistsError):
+            file.write(secrets.token_urlsafe(48))
+            file.flush()
+            os.link(file.name, path)  # whole, or another process was first
+    secret = path.read_text().strip()
+    if len(secret) < console.LEAST_SECRET:
+        raise SettingsError(f"PARLEY_DATA_DIR: {path} holds no usable key; remove the file to have a new one made.")
+    return secret
+
+
+def _add_health(app: FastAPI, database: Database, engine: DuplexEngine, desk: CallDesk) -> None:
+    @app.get("/health", include_in_schema=False)
+    async def health() -> JSONResponse:
+        """Whether the process lives: restart it if not."""
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/ready", include_in_schema=False)
+    async def ready() -> JSONResponse:
+        """Whether calls can be sent here."""
+        capacity = engine.capacity()
+        figures = {"engine": engine.name, "slots": capacity.slots, "used": capacity.used, "calls": desk.live_calls}
+        trouble = "The server is shutting down." if desk.draining else await _database_trouble(database)
+        if trouble:
+            return JSONResponse({"status": "unavailable", "reason": trouble} | figures, status_code=503)
+        return JSONResponse({"status": "ready"} | figures)
+
+
+async def _database_trouble(database: Database) -> str:
+    try:
+        async with asyncio.timeout(_READY_S), database.session() as session:
+            await session.execute(text("SELECT 1"))
+    except (SQLAlchemyError, OSError):  # TimeoutError is an OSError
+        return "The database does not answer."
+    return ""

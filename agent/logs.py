@@ -1,0 +1,61 @@
+"""Log lines: static messages with fields, for people or machines; what libraries heard is left out."""
+
+import logging
+import sys
+from typing import Any, Literal
+
+import structlog
+
+_QUIET = ("uvicorn.error", "uvicorn.asgi", "websockets", "sqlalchemy", "alembic", "twilio", "multipart", "httpx")
+
+
+def configure_logging(level: str = "info", form: Literal["console", "json"] = "console") -> None:
+    """Send every log line of this process to standard error; call once, before an app is created."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(sort_keys=True)
+    if form == "console":
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    _tame_pipecat()
+
+
+def _tame_pipecat() -> None:
+    """Pipecat logs through loguru, frames with their text included: keep where it warned, drop what it said."""
+    from loguru import logger
+
+    logger.remove()
+    logger.add(_relay, level="WARNING", format="")
+
+
+def _relay(message: Any) -> None:
+    record = message.record
+    logging.getLogger("pipecat").log(
+        min(record["level"].no, logging.CRITICAL), "pipecat warning at %s:%d", record["name"], record["line"]
+    )

@@ -1,0 +1,123 @@
+"""The application behind a listening socket; live calls get their rows before the sockets go."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+import uvicorn
+from fastapi import FastAPI
+
+from agent.answer import CallDesk
+from agent.app import create_app
+from agent.duplex import DuplexEngine
+from agent.settings import Settings, SettingsError
+
+MOST_MESSAGE_BYTES = 2 * 1024 * 1024
+"""A carrier's messages have hundreds of bytes; what is longer than this ends the socket, what is odd does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """A server that accepts calls at ``url``."""
+
+    url: str
+    app: FastAPI
+    _server: "_Server"
+
+    async def wait(self) -> None:
+        """Return when the server is being stopped."""
+        await self._server.stopping.wait()
+
+    def stop(self) -> None:
+        """Take no more calls, end those that live, and shut down."""
+        self._server.stop()
+
+
+@contextlib.asynccontextmanager
+async def serving(settings: Settings, engine: DuplexEngine | None = None) -> AsyncIterator[RunningServer]:
+    """Run the server for the length of the block; port 0 takes a free one.
+
+    Raises:
+        SettingsError: the address can't be listened on, or as ``create_app``.
+        DatabaseError, DuplexError: from the start, as ``create_app`` and its lifespan.
+    """
+    with _listen(settings.host, settings.port) as listening:
+        port = listening.getsockname()[1]
+        app = create_app(settings.model_copy(update={"port": port}), engine)
+        async with app.router.lifespan_context(app):
+            server = _Server(_config(app), app.state.desk)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(server.serve(sockets=[listening]))
+                await server.up.wait()
+                host = f"[{settings.host}]" if ":" in settings.host else settings.host
+                try:
+                    yield RunningServer(f"http://{host}:{port}", app, server)
+                finally:
+                    server.stop()
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, started with an open socket and stopped by us."""
+
+    def __init__(self, config: uvicorn.Config, desk: CallDesk) -> None:
+        super().__init__(config)
+        self._desk = desk
+        self.up = asyncio.Event()
+        self.stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self.stopping.set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._desk.close()
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # signals are the command's business: uvicorn would raise them again before the lifespan has ended
+
+
+def _config(app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        lifespan="off",  # run by ``serving``, so that what goes wrong is one sentence
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws_max_size=MOST_MESSAGE_BYTES,
+        ws_per_message_deflate=False,
+        ws_ping_interval=None,  # a call without audio for 10 s ends by itself
+        timeout_graceful_shutdown=10,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind the address.
+
+    Raises:
+        SettingsError: it is in use, or is none of this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+        except OSError:
+            listening.close()
+            raise
+    except OSError as error:  # socket.gaierror is one too
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else "no such host"
+        raise SettingsError(
+            f"PARLEY_HOST, PARLEY_PORT: the server can't listen on {host}:{port} ({why}); choose another with --port."
+        ) from None
+    return listening
