@@ -1,4 +1,4 @@
-"""Reads role cards from YAML files, and the library that comes with Parley."""
+"""Reads role cards from YAML files."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,11 +8,8 @@ import yaml
 from pydantic import ValidationError
 
 from personas.errors import CardError
-from personas.numbers import check_number
 from personas.persona import PersonaCard
 
-LIBRARY = Path(__file__).parent / "library"
-NUMBERS = LIBRARY / "numbers.yaml"
 _MAX_BYTES = 1_000_000
 
 
@@ -20,7 +17,7 @@ class _Loader(yaml.BaseLoader):
     """YAML in which every scalar is text, so that 7:30 is no number and "no" no truth value."""
 
 
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     keys = [loader.construct_object(key) for key, _ in node.value]
     for place, key in enumerate(keys):
         if not isinstance(key, str) or key in keys[:place]:
@@ -30,16 +27,6 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
 
 
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
-def load_library() -> list[PersonaCard]:
-    """Return the cards that come with Parley, by slug."""
-    return load_cards(path for path in sorted(LIBRARY.glob("*.yaml")) if path != NUMBERS)
-
-
-def library_numbers() -> dict[str, str]:
-    """Return the library's phone numbers (E.164) and the slug of the persona that answers each."""
-    return {check_number(number): slug for number, slug in _read(NUMBERS).items()}
 
 
 def load_cards(paths: Iterable[Path]) -> list[PersonaCard]:
@@ -63,14 +50,15 @@ def load_card(path: Path) -> PersonaCard:
     Raises:
         CardError: with the file, the field's path and the remedy.
     """
-    content = _read(path)
+    content = read_mapping(path)
     try:
         return PersonaCard.model_validate(content)
     except ValidationError as error:
         raise CardError(f"{path}: {_first_problem(error, content)}") from error
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Return the fields of a YAML file, every scalar as text; raises like ``load_card``."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise CardError(f"{path}: the file is larger than 1 MB; a role card is a few thousand characters.")
@@ -106,7 +94,7 @@ def _first_problem(error: ValidationError, content: dict[str, Any]) -> str:
     field = _field_path(first["loc"], content)
     match first["type"]:
         case "enum" | "literal_error":
-            remedy = f"must be one of {first['ctx']['expected']}"
+            remedy = f"must be one of {first.get('ctx', {}).get('expected', '')}"
         case "string_pattern_mismatch":
             letters = "lower-case letters, digits and " + ("hyphens" if first["loc"][-1] == "slug" else "underscores")
             remedy = f"use {letters} only"
