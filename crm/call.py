@@ -153,11 +153,12 @@ class ScoreSummary:
 
 @dataclass(frozen=True, slots=True)
 class ListedCall:
-    """One row of a list of calls."""
+    """One row of a list of calls. ``onset_p50_ms`` is the median wait for the agent, where it is known."""
 
     call: Call
     score: ScoreSummary | None
     turn_count: int = 0
+    onset_p50_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
