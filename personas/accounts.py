@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -138,20 +137,16 @@ def _checked_name(name: str) -> str:
 async def _hash(password: str) -> str:
     if not LEAST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
         raise AccountError(f"a password needs {LEAST_PASSWORD} to {LONGEST_PASSWORD} characters")
-    return await _in_thread(_hasher.hash, password)
+    return await asyncio.get_running_loop().run_in_executor(_threads, _hasher.hash, password)
 
 
 async def _verify(password_hash: str, password: str) -> bool:
     if len(password) > LONGEST_PASSWORD:
         return False
     try:
-        return await _in_thread(_hasher.verify, password_hash, password)
+        return await asyncio.get_running_loop().run_in_executor(_threads, _hasher.verify, password_hash, password)
     except (VerifyMismatchError, InvalidHashError):
         return False
-
-
-async def _in_thread[**P, T](work: Callable[P, T], *arguments: P.args) -> T:
-    return await asyncio.get_running_loop().run_in_executor(_threads, work, *arguments)
 
 
 _decoys: list[str] = []

@@ -1,13 +1,137 @@
 """The console's pages about calls: the list, one call, its recording."""
 
-from fastapi import APIRouter
+import asyncio
+from contextlib import suppress
+from typing import Literal
+from urllib.parse import urlencode
 
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.responses import Response
+
+from crm.admin.conversation import grouped, shown_turns
+from crm.admin.words import OUTCOMES, STATUSES, delay_parts, in_words, masked, onsets, other_figures
+from crm.call import Call, CallFilter
+from crm.errors import BadCursor, RecordingUnavailable, UnknownCall
 from crm.recordings import Recordings
 from crm.store import CallStore
+from personas.admin.rendering import Pages
 from personas.admin.section import Section
+from personas.errors import PersonaError
 from personas.store import PersonaStore
+
+PATH = "/calls"
+PAGE_LENGTH = 50
 
 
 def section(store: CallStore, personas: PersonaStore, recordings: Recordings) -> Section:
     """Return the section "Calls" for ``personas.admin.console.mount``."""
-    return Section("Calls", "/calls", "phone", APIRouter())
+    router, pages = APIRouter(), Pages("crm")
+    _list_page(router, pages, store, personas)
+    _call_page(router, pages, store, personas)
+    _recording(router, store, recordings)
+    return Section("Calls", PATH, "phone", router)
+
+
+def _list_page(router: APIRouter, pages: Pages, store: CallStore, personas: PersonaStore) -> None:
+    @router.get(PATH)
+    async def listed(
+        request: Request, persona: str = "", status: str = "", outcome: str = "", cursor: str = ""
+    ) -> Response:
+        where = CallFilter(persona_slug=persona, status=status, outcome=outcome)
+        try:
+            page = await store.calls(limit=PAGE_LENGTH, cursor=cursor, where=where)
+        except BadCursor as error:
+            raise HTTPException(400, str(error)) from None
+        chosen = {name: value for name, value in request.query_params.items() if value and name != "cursor"}
+        more = f"{PATH}?{urlencode(chosen | {'cursor': page.next_cursor})}" if page.next_cursor else ""
+        return await pages(
+            request,
+            "calls.html",
+            active=PATH,
+            page=page,
+            more=more,
+            newest=f"{PATH}?{urlencode(chosen)}",
+            here=f"{PATH}?{request.url.query}",
+            is_first=not cursor,
+            is_filtered=bool(persona or status or outcome),
+            is_any_live=any(row.call.status in ("ringing", "live") for row in page.calls),
+            chosen={"persona": persona, "status": status, "outcome": outcome},
+            personas={each.slug: each.title for each in await personas.personas()},
+            versions=await _version_numbers(personas, {row.call.persona_version_id for row in page.calls}),
+            statuses=STATUSES,
+            status_titles={name: shown.title for name, shown in STATUSES.items()},
+            outcomes=OUTCOMES,
+            masked=masked,
+            in_words=in_words,
+        )
+
+
+def _call_page(router: APIRouter, pages: Pages, store: CallStore, personas: PersonaStore) -> None:
+    @router.get(PATH + "/{call_id}")
+    async def one(request: Request, call_id: str) -> Response:
+        call = await _known(store, call_id)
+        turns, scores = await store.turns(call_id), await store.scores(call_id)
+        verdicts = scores[0].card.verdicts if scores else ()
+        return await pages(
+            request,
+            "call.html",
+            active=PATH,
+            call=call,
+            version=(await _version_numbers(personas, {call.persona_version_id})).get(call.persona_version_id),
+            turns=shown_turns(turns, verdicts),
+            score=scores[0] if scores else None,
+            failed_critical=sum(each.result == "fail" and each.severity == "critical" for each in verdicts),
+            groups=grouped(verdicts),
+            events=await store.events(call_id),
+            onsets=onsets(await store.dynamics(call_id)),
+            parts=delay_parts(call.timing),
+            figures=other_figures(call.timing),
+            state=STATUSES[call.status],
+            masked=masked,
+            outcome=in_words(call),
+        )
+
+    @router.get(PATH + "/{call_id}/status")
+    async def status(call_id: str, seen: str = "") -> Response:
+        """Tell a page that shows a call in progress to load itself again, once the call has gone on."""
+        has_changed = (await _known(store, call_id)).status != seen
+        return Response(status_code=204, headers={"HX-Refresh": "true"} if has_changed else None)
+
+
+def _recording(router: APIRouter, store: CallStore, recordings: Recordings) -> None:
+    @router.get(PATH + "/{call_id}/recording")
+    async def recording(call_id: str, download: bool = False) -> Response:
+        call = await _known(store, call_id)
+        try:
+            path = await asyncio.to_thread(recordings.file, call.recording)
+        except RecordingUnavailable as error:
+            raise HTTPException(404, str(error)) from None
+        name = f"call-{call.created_at:%Y%m%d-%H%M%S}-{call.id[:8]}.wav"
+        kind: Literal["attachment", "inline"] = "attachment" if download else "inline"
+        return FileResponse(path, media_type="audio/wav", filename=name, content_disposition_type=kind)
+
+    @router.get(PATH + "/{call_id}/peaks")
+    async def peaks(call_id: str) -> Response:
+        call = await _known(store, call_id)
+        try:
+            return JSONResponse(await asyncio.to_thread(recordings.peaks, call.recording))
+        except RecordingUnavailable as error:
+            raise HTTPException(404, str(error)) from None
+
+
+async def _known(store: CallStore, call_id: str) -> Call:
+    try:
+        return await store.call(call_id)
+    except UnknownCall as error:
+        raise HTTPException(404, str(error)) from None
+
+
+async def _version_numbers(personas: PersonaStore, ids: set[int | None]) -> dict[int | None, int]:
+    """Return version numbers by id, of those versions that are still there."""
+    numbers: dict[int | None, int] = {}
+    for version_id in ids:
+        if version_id is not None:
+            with suppress(PersonaError):
+                numbers[version_id] = (await personas.version(version_id)).number
+    return numbers

@@ -1,11 +1,33 @@
 """The console: the pages of every section behind one login, in one application mounted below the carrier's routes."""
 
+import hmac
 from collections.abc import Sequence
 
-from fastapi import FastAPI
+import structlog
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
+from personas.accounts import Accounts
+from personas.admin import pages as persona_pages
+from personas.admin.csrf import SESSION_S, require_token
+from personas.admin.headers import SecurityHeaders
+from personas.admin.rendering import STATIC, Pages
 from personas.admin.section import Section
+from personas.admin.session import SignInNeeded, ask_to_sign_in, login_router, signed_in
+from personas.admin.throttle import Throttle
 from personas.db import Database
+from personas.store import PersonaStore
+
+LEAST_SECRET = 32
+log = structlog.get_logger()
 
 
 def mount(
@@ -17,4 +39,70 @@ def mount(
         session_secret: the key that signs login cookies, at least 32 characters, the same in all processes.
         secure: whether browsers reach the console by https only (the public URL's scheme): marks cookies Secure.
         sections: parts of other packages, e.g. ``crm.admin.pages.section(…)``; the first one is the start page.
+
+    Raises:
+        ValueError: the secret is too short.
     """
+    if len(session_secret) < LEAST_SECRET:
+        raise ValueError(f"PARLEY_SESSION_SECRET needs at least {LEAST_SECRET} characters")
+    console = FastAPI(title="Parley", docs_url=None, redoc_url=None, openapi_url=None)
+    console.state.accounts = Accounts(database)
+    console.state.throttle = Throttle()
+    console.state.csrf_secret = hmac.digest(session_secret.encode(), b"csrf", "sha256")
+    console.state.sections = (*sections, *persona_pages.sections(PersonaStore(database)))
+    console.add_middleware(
+        SessionMiddleware,
+        secret_key=session_secret,
+        session_cookie="__Host-parley" if secure else "parley",
+        max_age=SESSION_S,
+        same_site="lax",
+        https_only=secure,
+    )
+    console.mount("/static", GZipMiddleware(_KeptFiles(directory=STATIC)))
+    console.include_router(login_router(), dependencies=[Depends(require_token)])
+    for section in console.state.sections:
+        console.include_router(section.router, dependencies=[Depends(signed_in), Depends(require_token)])
+    start = console.state.sections[0].path
+    console.add_api_route("/", lambda: RedirectResponse(start, 303), dependencies=[Depends(signed_in)])
+    _answer_errors(console)
+    app.mount("/", SecurityHeaders(console, secure), name="console")
+
+
+class _KeptFiles(StaticFiles):
+    """Static files; an address that carries its content's version may be kept for good."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        is_versioned = scope["query_string"].startswith(b"v=")
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if is_versioned else "no-cache"
+        return response
+
+
+def _answer_errors(console: FastAPI) -> None:
+    pages = Pages("personas")
+
+    async def expected(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        title = {403: "Not allowed", 404: "Not found", 405: "Not possible"}.get(error.status_code, "That didn't work")
+        missing = error.status_code == 404 and error.detail == "Not Found"
+        text = "There is no page at this address." if missing else error.detail
+        return await pages(request, "error.html", status=error.status_code, title=title, text=text)
+
+    async def unreadable(request: Request, _error: Exception) -> Response:
+        text = "The address has a part that can't be read. Go back and choose again."
+        return await pages(request, "error.html", status=400, title="That didn't work", text=text)
+
+    async def database_away(request: Request, error: Exception) -> Response:
+        log.error("console cannot reach the database", path=request.url.path, error=type(error).__name__)
+        text = "The database can't be reached, or 'parley db upgrade' was forgotten. The server's log says more."
+        return await pages(request, "error.html", status=503, title="No database", text=text)
+
+    async def unexpected(request: Request, _error: Exception) -> Response:
+        text = "The page failed. The server's log says why."
+        return await pages(request, "error.html", status=500, title="Something broke", text=text)
+
+    console.add_exception_handler(SignInNeeded, ask_to_sign_in)
+    console.add_exception_handler(HTTPException, expected)
+    console.add_exception_handler(RequestValidationError, unreadable)
+    console.add_exception_handler(SQLAlchemyError, database_away)
+    console.add_exception_handler(Exception, unexpected)

@@ -1,0 +1,95 @@
+"""What a call's figures and states are called on the pages, for people."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from crm.call import Call
+
+
+class Shown(NamedTuple):
+    """A state's name and the colour of its badge."""
+
+    title: str
+    colour: str
+
+
+STATUSES = {
+    "ringing": Shown("Ringing", "azure"),
+    "live": Shown("Live", "green"),
+    "ended": Shown("Ended", "secondary"),
+    "refused": Shown("Refused", "yellow"),
+    "lost": Shown("Lost", "red"),
+}
+OUTCOMES = {
+    "caller_hung_up": "The caller hung up",
+    "agent_hung_up": "The agent said goodbye",
+    "time_limit": "Ended at the longest length allowed",
+    "engine_lost": "The speech engine was lost",
+    "gateway_lost": "The server died in the call",
+    "unknown_number": "No persona answers this number",
+    "not_published": "The persona has no published version",
+    "engine_full": "Every slot of the engine was taken",
+    "engine_unavailable": "The engine could not be reached",
+    "stream_failed": "The media stream failed",
+}
+# The parts of the response delay in the order in which they pass.
+DELAY_PARTS = {
+    "endpoint_ms": "noticing that the caller is done",
+    "decode_ms": "recognising the last words",
+    "answer_ms": "finding the answer",
+    "voice_ms": "making the first sound",
+}
+FIGURES = {
+    "line_filled_ms": "Gaps on the line, filled",
+    "silence_shed_ms": "Silence left out to catch up",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of the response delay; ``left`` and ``width`` place it on a bar of 100."""
+
+    title: str
+    ms: float
+    left: float
+    width: float
+
+
+def in_words(call: Call) -> str:
+    """Return how the call ended, or where it is, in a few words."""
+    if call.outcome:
+        return OUTCOMES.get(call.outcome, call.outcome.replace("_", " "))
+    return {"ringing": "Ringing", "live": "In progress"}.get(call.status, STATUSES[call.status].title)
+
+
+def masked(number: str) -> str:
+    """Return a phone number with all but its last three digits hidden; other addresses lose their middle."""
+    digits = sum(character.isdigit() for character in number)
+    if digits < 7:
+        return number[:1] + "•••" if number else "unknown"
+    return f"{number[:2]} ••• {number[-3:]}" if number.startswith("+") else f"••• {number[-3:]}"
+
+
+def delay_parts(timing: Mapping[str, float]) -> list[Part]:
+    """Return what the response delay is made of, from the medians that the recorder keeps."""
+    known = [(title, timing[name]) for name, title in DELAY_PARTS.items() if timing.get(name, 0) > 0]
+    whole = sum(ms for _title, ms in known)
+    parts, left = [], 0.0
+    for title, ms in known:
+        parts.append(Part(title, ms, round(left, 2), round(100 * ms / whole, 2)))
+        left += 100 * ms / whole
+    return parts
+
+
+def onsets(dynamics: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Return how long the caller waited for the agent, with a title each."""
+    found = dynamics.get("onset_ms") or {}
+    named = (("Answers after, median", "p50"), ("9 of 10 within", "p90"))
+    return [(title, found[key]) for title, key in named if found.get(key) is not None]
+
+
+def other_figures(timing: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return the figures in milliseconds that are no part of the response delay, with a title each."""
+    rest = [(name, ms) for name, ms in timing.items() if name not in DELAY_PARTS]
+    return [(FIGURES.get(name, name.removesuffix("_ms").replace("_", " ").capitalize()), ms) for name, ms in rest]

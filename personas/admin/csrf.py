@@ -1,0 +1,38 @@
+"""Whether a form is ours: every request that changes something carries a token of its session."""
+
+from datetime import timedelta
+
+from fastapi import HTTPException, Request
+from starlette.datastructures import FormData
+from wtforms import Form
+from wtforms.csrf.session import SessionCSRF
+
+SESSION_S = 12 * 3600
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class TokenForm(Form):
+    """A form that holds nothing but the token by which we know our own forms."""
+
+    class Meta:  # pyright: ignore[reportIncompatibleVariableOverride]
+        csrf = True
+        csrf_class = SessionCSRF
+        csrf_time_limit = timedelta(seconds=SESSION_S)
+
+
+def _token_form(request: Request, data: FormData | None = None) -> TokenForm:
+    secret = request.app.state.csrf_secret
+    return TokenForm(data, meta={"csrf_secret": secret, "csrf_context": request.session})
+
+
+def csrf_token(request: Request) -> str:
+    """Return the token that this session's forms carry in their field ``csrf_token``."""
+    return _token_form(request).csrf_token.current_token  # pyright: ignore[reportAttributeAccessIssue]
+
+
+async def require_token(request: Request) -> None:
+    """Dependency of every route: refuse a request that changes something and didn't come from our pages."""
+    if request.method in SAFE_METHODS:
+        return
+    if not _token_form(request, await request.form()).validate():
+        raise HTTPException(403, "This form is too old or was not sent from this page. Go back, reload and try again.")

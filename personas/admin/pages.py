@@ -1,0 +1,79 @@
+"""The console's pages about personas and the numbers they answer; read-only."""
+
+import asyncio
+
+from fastapi import APIRouter, HTTPException, Request
+from starlette.responses import Response
+
+from personas.admin.rendering import Pages
+from personas.admin.section import Section
+from personas.errors import CardError, UnknownPersona
+from personas.persona import RuleKind
+from personas.prompt import render_role_prompt
+from personas.store import PersonaStore, PersonaVersion
+
+RULE_COLOURS = {
+    RuleKind.OFFER: "green",
+    RuleKind.REFUSE: "red",
+    RuleKind.VERIFY: "purple",
+    RuleKind.STEP: "blue",
+    RuleKind.ESCALATE: "orange",
+}
+
+
+def sections(store: PersonaStore) -> tuple[Section, ...]:
+    """Return the sections "Personas" and "Numbers"."""
+    return (
+        Section("Personas", "/personas", "users", _personas(store)),
+        Section("Numbers", "/numbers", "hash", _numbers(store)),
+    )
+
+
+def _personas(store: PersonaStore) -> APIRouter:
+    router, pages = APIRouter(), Pages("personas")
+
+    @router.get("/personas")
+    async def listed(request: Request) -> Response:
+        return await pages(request, "personas.html", active="/personas", personas=await store.personas())
+
+    @router.get("/personas/{slug}")
+    async def one(request: Request, slug: str, version: int | None = None) -> Response:
+        try:
+            versions = await store.versions(slug)
+        except (UnknownPersona, CardError) as error:
+            raise HTTPException(404 if isinstance(error, UnknownPersona) else 500, str(error)) from None
+        live = next((each for each in versions if each.published_at is not None), None)
+        shown = _chosen(versions, version) if version is not None else live or versions[0]
+        return await pages(
+            request,
+            "persona.html",
+            active="/personas",
+            card=shown.card,
+            shown=shown,
+            live_id=live.id if live else None,
+            versions=versions,
+            numbers=[each.number for each in await store.numbers() if each.persona_slug == slug],
+            role_prompt=await asyncio.to_thread(render_role_prompt, shown.card),
+            rule_colours=RULE_COLOURS,
+        )
+
+    return router
+
+
+def _chosen(versions: list[PersonaVersion], number: int) -> PersonaVersion:
+    for version in versions:
+        if version.number == number:
+            return version
+    raise HTTPException(404, f"This persona has no version {number}.")
+
+
+def _numbers(store: PersonaStore) -> APIRouter:
+    router, pages = APIRouter(), Pages("personas")
+
+    @router.get("/numbers")
+    async def listed(request: Request) -> Response:
+        personas = {persona.slug: persona for persona in await store.personas()}
+        numbers = [(each.number, personas[each.persona_slug]) for each in await store.numbers()]
+        return await pages(request, "numbers.html", active="/numbers", numbers=numbers)
+
+    return router

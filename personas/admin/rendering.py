@@ -1,0 +1,85 @@
+"""Templates: one package's pages inside the console's layout, rendered in a thread."""
+
+import asyncio
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from personas.admin.csrf import csrf_token
+
+STATIC = Path(__file__).parent / "static"
+
+
+class Pages:
+    """The templates of ``package``/admin/templates; they extend and import those of personas/admin/templates."""
+
+    def __init__(self, package: str) -> None:
+        loaders = [PackageLoader(name, "admin/templates") for name in dict.fromkeys((package, "personas"))]
+        self._environment = Environment(
+            loader=ChoiceLoader(loaders),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters |= {"moment": moment, "clock": clock, "delay": delay, "percent": percent}
+        self._environment.globals["asset"] = _asset
+
+    async def __call__(self, request: Request, template: str, *, status: int = 200, **values: object) -> HTMLResponse:
+        """Render a template; a section's pages pass ``active``, the path of their section."""
+        state = request.app.state
+        values = {
+            "request": request,
+            "user": getattr(request.state, "user", None),
+            "sections": state.sections,
+            "active": "",
+            "csrf_token": csrf_token(request),
+            "style_nonce": request.state.style_nonce,
+        } | values
+        html = await asyncio.to_thread(self._environment.get_template(template).render, values)
+        return HTMLResponse(html, status)
+
+
+def moment(at: datetime | None) -> Markup | str:
+    """Return a <time> that the browser shows in its own zone; without script it reads in UTC."""
+    if at is None:
+        return "–"
+    at = at.astimezone(UTC)
+    utc = at.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(at.isoformat(timespec="seconds"), utc, utc[:16])
+
+
+def clock(ms: float | None) -> str:
+    """Return a length or a place in a call as m:ss, or h:mm:ss."""
+    if ms is None:
+        return "–"
+    minutes, seconds = divmod(int(ms / 1000), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def delay(ms: float | None) -> str:
+    """Return a short time: milliseconds below one second, else seconds with a decimal."""
+    if ms is None:
+        return "–"
+    return f"{ms:.0f} ms" if abs(ms) < 1000 else f"{ms / 1000:.1f} s"
+
+
+def percent(share: float | None) -> str:
+    """Return a share of 0 … 1 in whole percent."""
+    return "–" if share is None else f"{share * 100:.0f} %"
+
+
+_versions: dict[str, str] = {}
+
+
+def _asset(name: str) -> str:
+    """Return a static file's address; it changes with the content, so browsers may keep it for good."""
+    if name not in _versions:
+        _versions[name] = sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+    return f"/static/{name}?v={_versions[name]}"

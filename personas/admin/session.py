@@ -1,0 +1,99 @@
+"""Who is signed in: login, logout and the dependency that guards every page.
+
+login ──▶ signed cookie {user, stamp} ──▶ signed_in ──▶ a page
+"""
+
+from urllib.parse import quote, urlsplit
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse
+from starlette.datastructures import FormData, UploadFile
+from starlette.responses import Response
+
+from personas.accounts import Accounts, User
+from personas.admin.csrf import SAFE_METHODS
+from personas.admin.rendering import Pages
+
+
+class SignInNeeded(Exception):
+    """Nobody is signed in, or no longer."""
+
+
+async def signed_in(request: Request) -> User:
+    """Dependency of every page: return who is signed in.
+
+    Raises:
+        SignInNeeded: nobody; or the user is gone or has another password by now.
+    """
+    accounts: Accounts = request.app.state.accounts
+    user_id = request.session.get("user")
+    user = await accounts.user(user_id) if isinstance(user_id, int) else None
+    if user is None or user.stamp != request.session.get("stamp"):
+        raise SignInNeeded
+    request.state.user = user
+    return user
+
+
+def local_path(wanted: str) -> str:
+    """Return ``wanted`` if it is a path on this server, else "/": a login must not send anybody elsewhere."""
+    parts = urlsplit(wanted)
+    is_local = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
+    return wanted if is_local and wanted.isprintable() and "\\" not in wanted else "/"
+
+
+async def ask_to_sign_in(request: Request, _error: Exception) -> Response:
+    """Send a browser to the login page and back afterwards; answer anything else with 401."""
+    page = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    is_htmx = "HX-Request" in request.headers
+    if is_htmx:
+        current = urlsplit(request.headers.get("HX-Current-URL", "/"))
+        page = current.path + (f"?{current.query}" if current.query else "")
+    login = f"/login?next={quote(page if is_htmx or request.method in SAFE_METHODS else '/', safe='')}"
+    if is_htmx:
+        return Response("Sign in first.", 401, {"HX-Redirect": login})
+    if "text/html" in request.headers.get("Accept", ""):
+        return RedirectResponse(login, 303)
+    return Response("Sign in first.", 401, media_type="text/plain")
+
+
+def login_router() -> APIRouter:
+    """Return the routes that work without being signed in."""
+    router, pages = APIRouter(), Pages("personas")
+
+    @router.get("/login")
+    async def show(request: Request, next: str = "/") -> Response:
+        return await pages(request, "login.html", next=local_path(next), name="", error="")
+
+    @router.post("/login")
+    async def sign_in(request: Request) -> Response:
+        form = await request.form()
+        name, password, wanted = (_text(form, field) for field in ("name", "password", "next"))
+        state = request.app.state
+        address = request.client.host if request.client else ""
+        wait_s = state.throttle.wait_s(name, address)
+        if wait_s:
+            error = f"Too many wrong passwords. Try again in {-(-wait_s // 60)} min."
+            page = await pages(request, "login.html", status=429, next=local_path(wanted), name=name, error=error)
+            page.headers["Retry-After"] = str(wait_s)
+            return page
+        state.throttle.attempted(name, address)
+        user = await state.accounts.check(name, password)
+        if user is None:
+            error = "The user name or the password is wrong."
+            return await pages(request, "login.html", status=401, next=local_path(wanted), name=name, error=error)
+        state.throttle.succeeded(name, address)
+        request.session.clear()  # a session from before the login must not live on in it
+        request.session.update(user=user.id, stamp=user.stamp)
+        return RedirectResponse(local_path(wanted), 303)
+
+    @router.post("/logout")
+    async def sign_out(request: Request) -> Response:
+        request.session.clear()
+        return RedirectResponse("/login", 303)
+
+    return router
+
+
+def _text(form: FormData, field: str) -> str:
+    value = form.get(field, "")
+    return "" if isinstance(value, UploadFile) else value
