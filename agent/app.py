@@ -18,6 +18,7 @@ from agent.answer import CallDesk
 from agent.call import Switchboard
 from agent.duplex import DuplexEngine, load_engine
 from agent.live import LiveCalls
+from agent.pipeline.build import warm_up
 from agent.settings import Settings, SettingsError
 from crm.admin import pages as call_pages
 from crm.recorder import recover_lost_calls
@@ -102,7 +103,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         if lost:
             log.warning("calls were lost when the server stopped", calls=lost)
         stack.push_async_callback(state.engine.close)
-        await state.engine.start()
+        await asyncio.gather(asyncio.to_thread(warm_up), state.engine.start())
         stack.callback(state.live.close)
         await stack.enter_async_context(state.desk)
         yield

@@ -27,12 +27,19 @@ from agent.pipeline.serializer import MediaSerializer
 from agent.pipeline.taps import AgentTap, CallerTap, Tap
 from agent.pipeline.transport import PhoneInput, PhoneOutput
 from crm.recorder import CallRecorder
+from telephony.audio.resample import Downsampler, Upsampler
 from telephony.carrier import MediaSocket
 
 log = structlog.get_logger(__name__)
 
 _PIPELINE_FAILED = Ending("gateway_lost", "The call's pipeline failed; the log of the server says where.")
 _TEARDOWN_S = 2.0
+
+
+def warm_up() -> None:
+    """Design the filters: two seconds that the first caller must not wait for. Blocks; call in a thread."""
+    Upsampler()
+    Downsampler()
 
 
 class CallPipeline:
