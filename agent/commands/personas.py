@@ -1,0 +1,249 @@
+"""`parley personas` and `parley numbers`: load, list, show and check role cards, and who answers which number."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from personas.persona import PersonaCard
+    from personas.store import ImportedCard, PersonaStore, PersonaSummary, PersonaVersion
+
+T = TypeVar("T")
+
+personas = typer.Typer(help="Load, list, show and check role cards.", no_args_is_help=True)
+numbers = typer.Typer(help="Say which persona answers which phone number.", no_args_is_help=True)
+
+Files = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Role cards in YAML; without any, the library that comes with Parley.", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Slug = Annotated[str, typer.Argument(help="The persona's slug; `parley personas list` shows them.", show_default=False)]
+Number = Annotated[str, typer.Argument(help="A phone number in E.164, e.g. +15550100.", show_default=False)]
+
+
+@personas.command("import")
+def import_(
+    files: Files = None,
+    replace_edits: Annotated[
+        bool, typer.Option("--replace-edits", help="Publish the files also over changes made since their last import.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Save and publish role cards, all or none; cards that did not change make no new version."""
+    from personas.errors import CardError
+    from personas.voices import check_voice
+
+    cards = _load(files)
+    for card in cards:
+        try:
+            check_voice(card.voice)
+        except CardError as error:
+            raise CardError(f"{card.slug}: {error}") from error
+    imported = _with_store(lambda store: store.import_cards(cards, replace_edits=replace_edits))
+    if as_json:
+        _print_json([_imported(each) for each in imported])
+        return
+    rows = [(each.version.persona_slug, str(each.version.number), _OUTCOMES[each.outcome]) for each in imported]
+    _print_table(("persona", "version", "what happened"), rows)
+    if any(each.outcome == "edited" for each in imported):
+        typer.echo("To publish the files over later edits: parley personas import --replace-edits", err=True)
+
+
+@personas.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the personas with their versions and phone numbers."""
+    found = _with_store(lambda store: store.personas())
+    if as_json:
+        _print_json([_summary(each) for each in found])
+        return
+    rows = [
+        (each.slug, each.agent_name, each.company, each.voice, _versions(each), ", ".join(each.numbers))
+        for each in found
+    ]
+    _print_table(("persona", "agent", "company", "voice", "version", "numbers"), rows)
+    if not rows:
+        typer.echo("There are no personas yet; load the library with `parley personas import`.", err=True)
+
+
+@personas.command()
+def show(
+    slug: Slug,
+    version: Annotated[
+        int, typer.Option(min=0, help="The version's number; 0 means the published one, else the draft.")
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Show one version of a persona with its role prompt, as the engine is given it."""
+    from personas.prompt import render_role_prompt
+
+    found = _with_store(lambda store: _find_version(store, slug, version))
+    prompt = render_role_prompt(found.card)
+    if as_json:
+        _print_json(_version(found) | {"role_prompt": prompt, "card": found.card.model_dump(mode="json")})
+        return
+    card = found.card
+    state = f"published {found.published_at:%Y-%m-%d %H:%M} UTC" if found.published_at else "draft"
+    typer.echo(f"{card.title} ({card.slug}), version {found.number}, {state}")
+    typer.echo(f"{card.agent.name}, {card.agent.role} at {card.agent.company}; voice {card.voice}")
+    typer.echo(f"{len(card.facts)} facts, {len(card.rules)} rules, {len(card.test_questions)} test questions")
+    typer.echo(f"\n{prompt}")
+
+
+@personas.command()
+def lint(files: Files = None, as_json: AsJson = False) -> None:
+    """Check that role cards are fit for calls and fairly testable; exit code 1 when one is not."""
+    from personas.lint import lint_card
+
+    cards = _load(files)
+    findings = [
+        {"persona": card.slug, "field": finding.field, "problem": finding.problem}
+        for card in cards
+        for finding in lint_card(card, testable=not files)
+    ]
+    if as_json:
+        _print_json(findings)
+    else:
+        for finding in findings:
+            typer.echo(f"{finding['persona']}: {finding['field']}: {finding['problem']}")
+        typer.echo(f"{len(cards)} cards checked, {len(findings)} findings.")
+    if findings:
+        raise typer.Exit(1)
+
+
+@numbers.command("set")
+def set_(number: Number, persona: Slug) -> None:
+    """Let a persona answer a phone number, instead of whichever did."""
+    from personas.numbers import check_number
+
+    plain = check_number(number)
+    _with_store(lambda store: store.set_number(plain, persona))
+    typer.echo(f"{plain} is answered by {persona}.")
+
+
+@numbers.command()
+def clear(number: Number) -> None:
+    """Let nobody answer a phone number any more."""
+    from personas.numbers import check_number
+
+    plain = check_number(number)
+    _with_store(lambda store: store.clear_number(plain))
+    typer.echo(f"{plain} is answered by nobody.")
+
+
+@numbers.command("list")
+def list_numbers(as_json: AsJson = False) -> None:
+    """List the phone numbers and the personas that answer them."""
+    found = _with_store(lambda store: store.numbers())
+    if as_json:
+        _print_json([{"number": each.number, "persona": each.persona_slug} for each in found])
+        return
+    _print_table(("number", "persona"), [(each.number, each.persona_slug) for each in found])
+    if not found:
+        typer.echo("No number is set yet; try `parley numbers set +15550100 PERSONA`.", err=True)
+
+
+_OUTCOMES = {
+    "new": "new, published",
+    "changed": "changed, published",
+    "unchanged": "unchanged",
+    "edited": "kept: edited since its last import",
+}
+
+
+def _load(files: list[Path] | None) -> "list[PersonaCard]":
+    from personas.card_files import load_cards
+    from personas.library import load_library
+
+    return load_cards(files) if files else load_library()
+
+
+def _with_store(work: "Callable[[PersonaStore], Awaitable[T]]") -> T:
+    async def run() -> T:
+        async with _store() as store:
+            return await work(store)
+
+    return asyncio.run(run())
+
+
+@asynccontextmanager
+async def _store() -> "AsyncIterator[PersonaStore]":
+    from agent.settings import settings
+    from personas import migrate
+    from personas.db import Database, DatabaseError
+    from personas.store import PersonaStore
+
+    url = settings().database
+    if not await asyncio.to_thread(migrate.is_current, url):
+        raise DatabaseError("The database's tables are not there or not this version's; run `parley db upgrade` first.")
+    database = Database(url)
+    try:
+        yield PersonaStore(database)
+    finally:
+        await database.close()
+
+
+async def _find_version(store: "PersonaStore", slug: str, number: int) -> "PersonaVersion":
+    from personas.errors import UnknownVersion
+
+    versions = await store.versions(slug)
+    if not number:
+        return next((each for each in versions if each.published_at), versions[0])
+    for each in versions:
+        if each.number == number:
+            return each
+    raise UnknownVersion(f"The persona {slug!r} has no version {number}; it has 1 to {versions[0].number}.")
+
+
+def _versions(summary: "PersonaSummary") -> str:
+    published = str(summary.published_number) if summary.published_number else "not published"
+    return f"{published}, draft {summary.draft_number}" if summary.draft_number else published
+
+
+def _imported(each: "ImportedCard") -> dict[str, object]:
+    return {"outcome": each.outcome.value} | _version(each.version)
+
+
+def _version(version: "PersonaVersion") -> dict[str, object]:
+    published_at = version.published_at.isoformat() if version.published_at else None
+    return {"persona": version.persona_slug, "version": version.number, "published_at": published_at}
+
+
+def _summary(summary: "PersonaSummary") -> dict[str, object]:
+    return {
+        "persona": summary.slug,
+        "title": summary.title,
+        "agent": summary.agent_name,
+        "company": summary.company,
+        "voice": summary.voice,
+        "published": summary.published_number,
+        "draft": summary.draft_number,
+        "numbers": list(summary.numbers),
+    }
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=2))
+
+
+def _print_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    if not rows:
+        return
+    table = Table(*head, box=box.SIMPLE)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(personas, name="personas")
+    app.add_typer(numbers, name="numbers")
