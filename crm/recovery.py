@@ -1,0 +1,45 @@
+"""At start-up: what dead processes left of their calls goes into the log."""
+
+import asyncio
+
+import structlog
+
+from crm.call import Call
+from crm.ending import CallEnd, make_end, save_end, save_unsaved
+from crm.errors import RecordingUnavailable
+from crm.journal import read_journal
+from crm.recordings import Recordings, recover
+from crm.store import LOST, CallStore
+
+log = structlog.get_logger(__name__)
+
+
+async def recover_lost_calls(store: CallStore, recordings: Recordings) -> int:
+    """Save what dead processes left of their calls, and mark those calls lost; returns how many.
+
+    First come the ends that the database could not take at the time; those calls are not lost.
+    Call it at start-up, before any call is answered.
+
+    Raises:
+        SQLAlchemyError: the database is away.
+    """
+    saved = await save_unsaved(store, recordings)
+    lost = await store.left_behind()
+    for call in lost:
+        end = await asyncio.to_thread(_end, call, recordings)
+        await save_end(store, recordings, call.id, end)
+    if saved or lost:
+        log.warning("calls of an earlier run were recovered", lost=len(lost), saved=saved)
+    return len(lost)
+
+
+def _end(call: Call, recordings: Recordings) -> CallEnd:
+    notes = read_journal(recordings.journal(call.id))
+    length_ms = notes.clock_ms
+    if notes.recording:
+        try:
+            length_ms = recover(recordings.file(notes.recording))
+        except RecordingUnavailable:
+            notes.recording = ""
+    lost = LOST[call.status]
+    return make_end(notes, recordings, "lost", lost["outcome"], lost["reason"], max(length_ms, notes.clock_ms))
