@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from personas.errors import CardError
 from personas.persona import PersonaCard
+from personas.voices import check_voice
 
 _MAX_BYTES = 1_000_000
 
@@ -22,7 +23,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     for place, key in enumerate(keys):
         if not isinstance(key, str) or key in keys[:place]:
             mark = node.value[place][0].start_mark
-            raise yaml.MarkedYAMLError(problem=f"the field {key!r} stands twice or is no name", problem_mark=mark)
+            raise CardError(f"line {mark.line + 1}: the field {key!r} is no name or stands twice; keep one.")
     return loader.construct_mapping(node, deep=True)
 
 
@@ -52,17 +53,23 @@ def load_card(path: Path) -> PersonaCard:
     """
     content = read_mapping(path)
     try:
-        return PersonaCard.model_validate(content)
+        card = PersonaCard.model_validate(content)
+        check_voice(card.voice)
     except ValidationError as error:
         raise CardError(f"{path}: {_first_problem(error, content)}") from error
+    except CardError as error:
+        raise CardError(f"{path}: {error}") from error
+    return card
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """Return the fields of a YAML file, every scalar as text; raises like ``load_card``."""
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise CardError(f"{path}: the file is larger than 1 MB; a role card is a few thousand characters.")
+            raise CardError("the file is larger than 1 MB; a role card is a few thousand characters.")
         content = yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506 (BaseLoader makes nothing but text)
+    except CardError as error:
+        raise CardError(f"{path}: {error}") from error
     except OSError as error:
         raise CardError(f"{path}: the file can't be read ({error.strerror}); check its name.") from error
     except UnicodeDecodeError as error:

@@ -14,6 +14,13 @@ def render_role_prompt(card: PersonaCard, customer: str = "") -> str:
     parts.append("Information:")
     parts += [_sentence(fact.say) for fact in card.facts]
     parts += [_sentence(rule.text) for rule in card.rules]
+    parts += [
+        f"Greet the caller with: {card.greeting}",
+        f"If you do not know something, say: {card.unknown_say}",
+        f"If the caller asks about something else, say: {card.off_topic_say}",
+        f"If the caller is rude, stay calm and say: {card.rude_say}",
+        f"End the call with: {card.closing_say}",
+    ]
     if customer.strip():
         parts.append(f"About the caller: {_sentence(customer)}")
     return " ".join(" ".join(parts).split())

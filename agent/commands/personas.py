@@ -36,15 +36,7 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Save and publish role cards, all or none; cards that did not change make no new version."""
-    from personas.errors import CardError
-    from personas.voices import check_voice
-
     cards = _load(files)
-    for card in cards:
-        try:
-            check_voice(card.voice)
-        except CardError as error:
-            raise CardError(f"{card.slug}: {error}") from error
     imported = _with_store(lambda store: store.import_cards(cards, replace_edits=replace_edits))
     if as_json:
         _print_json([_imported(each) for each in imported])
@@ -238,7 +230,9 @@ def _print_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
 
     if not rows:
         return
-    table = Table(*head, box=box.SIMPLE)
+    table = Table(box=box.SIMPLE)
+    for place, name in enumerate(head):
+        table.add_column(name, no_wrap=place == 0)  # what is typed into the next command is never cut
     for row in rows:
         table.add_row(*row)
     Console().print(table)

@@ -1,0 +1,105 @@
+"""`parley db`, `parley personas` and `parley numbers`, as people type them, on a SQLite file."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from agent.commands import db, personas
+from agent.settings import settings
+from personas.db import DatabaseError
+from personas.errors import BadNumber, CardError, UnknownPersona
+from personas.library import FOLDER
+
+Parley = Callable[..., Result]
+
+
+@pytest.fixture
+def parley(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parley]:
+    """Run a command on a data folder of this test's own; errors that `parley` would print come out raised."""
+    monkeypatch.setenv("PARLEY_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.delenv("PARLEY_DATABASE_URL", raising=False)
+    settings.cache_clear()
+    app = typer.Typer()
+    db.register(app)
+    personas.register(app)
+
+    def run(*arguments: str, code: int = 0) -> Result:
+        result = CliRunner().invoke(app, arguments)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return result
+
+    yield run
+    settings.cache_clear()
+
+
+def test_a_new_database_is_checked_and_made(parley: Parley) -> None:
+    with pytest.raises(DatabaseError, match="run `parley db upgrade`"):
+        parley("db", "check")
+    with pytest.raises(DatabaseError, match="run `parley db upgrade`"):
+        parley("personas", "list")
+    assert "from empty to revision" in parley("db", "upgrade").stdout
+    assert "up to date" in parley("db", "upgrade").stdout
+    assert "up to date" in parley("db", "check").stdout
+
+
+def test_the_library_is_imported_once_and_listed(parley: Parley) -> None:
+    parley("db", "upgrade")
+    first = json.loads(parley("personas", "import", "--json").stdout)
+    assert {each["outcome"] for each in first} == {"new"}
+    again = json.loads(parley("personas", "import", "--json").stdout)
+    assert [(each["outcome"], each["version"]) for each in again] == [("unchanged", 1)] * 10
+    parley("numbers", "set", "+1 555 0100", "brightwater-dental")
+    listed = json.loads(parley("personas", "list", "--json").stdout)
+    assert (listed[0]["persona"], listed[0]["published"], listed[0]["numbers"]) == (
+        "brightwater-dental",
+        1,
+        ["+15550100"],
+    )
+    assert json.loads(parley("numbers", "list", "--json").stdout) == [
+        {"number": "+15550100", "persona": "brightwater-dental"}
+    ]
+    assert "northwind-baggage" in parley("personas", "list").stdout
+    parley("numbers", "clear", "+15550100")
+    assert json.loads(parley("numbers", "list", "--json").stdout) == []
+
+
+def test_one_bad_file_imports_nothing(parley: Parley, tmp_path: Path) -> None:
+    parley("db", "upgrade")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text((FOLDER / "saffron-table.yaml").read_text().replace("kind: amount", "kind: price", 1))
+    with pytest.raises(CardError, match=r"bad\.yaml: facts\[5\] \(menu_price\)\.kind: must be one of"):
+        parley("personas", "import", str(FOLDER / "brightwater-dental.yaml"), str(bad))
+    assert json.loads(parley("personas", "list", "--json").stdout) == []
+
+
+def test_a_persona_is_shown_with_its_role_prompt(parley: Parley) -> None:
+    parley("db", "upgrade")
+    parley("personas", "import", str(FOLDER / "saffron-table.yaml"))
+    assert "You work for The Saffron Table which is" in parley("personas", "show", "saffron-table").stdout
+    shown = json.loads(parley("personas", "show", "saffron-table", "--version", "1", "--json").stdout)
+    assert shown["card"]["agent"]["name"] == "Leila Haddad"
+    with pytest.raises(UnknownPersona, match="did you mean 'saffron-table'"):
+        parley("personas", "show", "safron-table")
+
+
+def test_wrong_numbers_and_slugs_are_refused(parley: Parley) -> None:
+    parley("db", "upgrade")
+    parley("personas", "import")
+    with pytest.raises(UnknownPersona, match="did you mean 'juniper-pharmacy'"):
+        parley("numbers", "set", "+15550105", "juniper-farmacy")
+    with pytest.raises(BadNumber, match="country code"):
+        parley("numbers", "set", "15550105", "juniper-pharmacy")
+
+
+def test_lint_passes_the_library_and_names_what_is_unfit(parley: Parley, tmp_path: Path) -> None:
+    assert "10 cards checked, 0 findings." in parley("personas", "lint").stdout
+    bad = tmp_path / "bad.yaml"
+    bad.write_text((FOLDER / "saffron-table.yaml").read_text().replace("is $19 and", "is $91 and"))
+    result = parley("personas", "lint", str(bad), code=1)
+    assert "saffron-table: lunch_price.say: it must hold the value '$19'" in result.stdout
