@@ -5,7 +5,7 @@ Say, Wait, Pause, Press, HangUp ──▶ ScriptedCaller ──tick──▶ 20 
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +22,7 @@ PACKET_SAMPLES = PHONE.sample_hz * PHONE.packet_ms // 1000
 SILENCE: Pcm8k = np.zeros(PACKET_SAMPLES, np.int16)
 _AFTER_LINE_MS = 60  # an agent heard this long after our line ended was not just being cut off
 _KEY_MS = 200
+_LONGEST_LISTEN_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Caller(Protocol):
         ...
 
     def lines(self) -> tuple[SpokenLine, ...]:
-        """What was said so far."""
+        """What was begun so far; a line that is not finished ends now."""
         ...
 
 
@@ -120,7 +121,8 @@ class ScriptedCaller:
         return Act(mixed, act.digit)
 
     def lines(self) -> tuple[SpokenLine, ...]:
-        return tuple(self._lines)
+        until_ms = self._now_ms + PHONE.packet_ms
+        return tuple(replace(line, end_ms=min(line.end_ms, until_ms)) for line in self._lines)
 
     def _live(self) -> Generator[Act]:
         for step in self._steps:
@@ -146,19 +148,19 @@ class ScriptedCaller:
             yield from self._wait_into_agent(step.after_agent_ms)
         else:
             yield from self._wait(None)
-        start_ms = self._now_ms
+        self._said_until_ms = self._now_ms + step.pcm.size * 1000 // PHONE.sample_hz
+        self._lines.append(SpokenLine(step.text, step.kind, self._now_ms, self._said_until_ms))
         for begin in range(0, step.pcm.size, PACKET_SAMPLES):
             part = step.pcm[begin : begin + PACKET_SAMPLES]
             yield Act(np.pad(part, (0, PACKET_SAMPLES - part.size)))
-        self._said_until_ms = start_ms + step.pcm.size * 1000 // PHONE.sample_hz
-        self._lines.append(SpokenLine(step.text, step.kind, start_ms, self._said_until_ms))
 
     def _wait(self, limit_ms: int | None) -> Generator[Act]:
-        """Until the agent was heard since our last line and has been quiet, or never began."""
+        """Until the agent was heard since our last line and has been quiet, never began, or talks for ever."""
         until_ms = self._now_ms + (self._patience_ms if limit_ms is None else limit_ms)
         while not self._agent_spoke() and self._now_ms < until_ms:
             yield Act()
-        while self._ear.speaking or (self._agent_spoke() and self._ear.quiet_ms < self._settle_ms):
+        until_ms = self._now_ms + _LONGEST_LISTEN_MS
+        while self._now_ms < until_ms and self._agent_spoke() and self._ear.quiet_ms < self._settle_ms:
             yield Act()
 
     def _wait_into_agent(self, after_ms: int) -> Generator[Act]:

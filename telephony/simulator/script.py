@@ -120,5 +120,5 @@ def perform(script: Script, speak: SpeakLine) -> tuple[Step, ...]:
 
 
 def _complaint(error: Any) -> str:
-    place = [f"step {part + 1}" if isinstance(part, int) else str(part) for part in error["loc"] if part != "steps"]
-    return f"{', '.join(place) or 'script'}: {error['msg'].removeprefix('Value error, ')}"
+    place = [f"step {part + 1}" if isinstance(part, int) else str(part) for part in error["loc"]]
+    return f"{', '.join(place) or 'the script'}: {error['msg'].removeprefix('Value error, ')}"

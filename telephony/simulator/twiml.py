@@ -29,7 +29,7 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    length_s: float
+    length_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,18 @@ def _verb(element: ElementTree.Element) -> Verb:
         case "Say":
             return Say("".join(element.itertext()).strip())
         case "Pause":
-            return Pause(float(element.get("length", "1")))
+            return Pause(_seconds(element.get("length", "1")))
         case "Hangup":
             return Hangup()
         case "Dial" | "Enqueue" | "Start" | "Play" | "Gather" | "Record" | "Reject" | "Stop" | "Leave":
             return OtherVerb(element.tag)
     raise CallFailed(f"12200: <{element.tag}> is not a TwiML verb.")
+
+
+def _seconds(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise CallFailed("12100: <Pause length> is not a whole number of seconds.")
+    return int(text)
 
 
 def _connect(element: ElementTree.Element) -> Connect:

@@ -30,6 +30,7 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[Line]]]:
         app = FastAPI()
         config = uvicorn.Config(app, port=0, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
         listening = config.bind_socket()
+        listening.listen()  # calls may come before the server has started
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         carrier = TwilioCarrier(public_url or url, auth_tokens)
         app.include_router(telephony_router(carrier, handler, start_timeout_s=start_timeout_s))

@@ -144,12 +144,12 @@ async def test_a_polite_caller_waits_for_the_agent_and_the_delays_are_measured(s
                     await speak(500)
 
     line = await serve(Handler(agent))
-    caller = ScriptedCaller([Say("one", tone(300)), Say("two", tone(300)), Wait()], settle_ms=200, patience_ms=2_000)
+    caller = ScriptedCaller([Say("one", tone(300)), Say("two", tone(300)), Wait()], settle_ms=150, patience_ms=2_000)
     result = await line.phone.call(caller, to_number="+1")
     first, second = result.lines
     greeting, answer, last = result.agent_spurts
-    assert greeting.end_ms + 200 <= first.start_ms + 20
-    assert answer.end_ms + 200 <= second.start_ms + 20
+    assert greeting.end_ms + 150 <= first.start_ms + 20
+    assert answer.end_ms + 150 <= second.start_ms + 20
     assert 300 <= first.onset_ms <= 400
     assert 300 <= second.onset_ms <= 400
     assert last.end_ms - last.start_ms == pytest.approx(500, abs=20)
