@@ -1,0 +1,178 @@
+"""One card as a list of things the agent can answer, and how much an utterance looks like each of them.
+
+    card ─▶ Entry, Entry, … ─▶ CardIndex ─▶ features [entries, FEATURES] of an utterance ─▶ ranking
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.duplex import RoleCard
+from agent.engines.cascade.responder import acts
+from agent.engines.cascade.responder.sentence_model import Vectors
+from agent.engines.cascade.responder.words import Vocabulary, stems
+
+FACT, RULE, ACT = "fact", "rule", "act"
+
+FEATURES = (
+    "ask",  # cosine to the nearest sample question
+    "say",  # cosine to the answer itself
+    "topic",  # cosine to the topic's name, or to the rule's text
+    "words",  # share of the utterance's telling words that the entry holds, by sound where not by letter
+    "focus",  # the same for the words of its topic and keywords only
+    "question",  # overlap of telling words with the nearest sample question
+    "kind",  # +1 when the question asks for a value of the fact's kind, -1 when for another
+    "rule",  # 1 for a rule
+    "act_ask",  # cosine to the nearest sample phrase, for dialogue acts
+    "act",  # 1 for a dialogue act
+    "act_words",  # share of telling words, for dialogue acts
+    "off_topic",  # 1 for unrelated talk
+    "rude",  # 1 for rudeness
+)
+NONE_FEATURES = ("bias", "say", "topic")
+"""Of the choice "nothing on the card": 1, and the highest cosine to any answer and to any topic."""
+
+_CUES = tuple(
+    (re.compile(pattern), frozenset(kinds.split()))
+    for pattern, kinds in (
+        (r"\bhow much\b.*\b(take|hold|weigh|time)\b|\bhow many\b|\bhow (big|large|heavy|far|tall)\b", "quantity text duration"),
+        (r"\bhow much\b|\bcosts?\b|\bprices?\b|\bfees?\b|\bcharges?\b", "amount percentage text"),
+        (r"\bhow long\b|\bhow (soon|quickly|fast)\b", "duration date time text"),
+        (r"\bwhat time\b|\bwhich hours\b|\bwhat hours\b", "time text"),
+        (r"\bwhen\b|\bwhat (day|date)\b|\bwhich (day|date)\b", "date time duration text"),
+        (r"\bwhere\b|\baddress\b", "address name text"),
+        (r"\b(phone|telephone) number\b|\bwhat number\b", "phone identifier"),
+        (r"\bwho\b|\bname of\b|\bwhose\b", "name text"),
+        (r"\bwhat percent\w*\b|\bpercentage\b|\brate\b", "percentage amount text"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something the agent can answer: a fact, a rule or a dialogue act, with every text that leads to it."""
+
+    topic: str
+    family: str
+    kind: str
+    asks: tuple[str, ...]
+    say: str = ""
+    about: str = ""
+    keywords: tuple[str, ...] = ()
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts whose meaning is compared."""
+        return tuple(text for text in (*self.asks, self.say, self.about) if text)
+
+
+def entries_of(card: RoleCard) -> tuple[Entry, ...]:
+    """List what can be answered from ``card``, then the dialogue acts."""
+    facts = [
+        Entry(fact.id, FACT, fact.kind, fact.questions, fact.say, fact.topic, (*fact.keywords, fact.topic))
+        for fact in card.facts
+    ]
+    rules = [
+        Entry(rule.id, RULE, rule.kind, rule.questions, rule.say, rule.text) for rule in card.rules if rule.questions
+    ]
+    return (*facts, *rules, *(Entry(name, ACT, name, phrases) for name, phrases in acts.PHRASES.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One reading of what was said: its words and its vector, [384]."""
+
+    text: str
+    vector: NDArray[np.float32]
+
+
+class CardIndex:
+    """Vectors and words of a card's entries; ``features`` compares an utterance with all of them."""
+
+    def __init__(self, entries: Sequence[Entry], vectors: Mapping[str, NDArray[np.float32]]) -> None:
+        """Build from ``vectors``, which holds a unit vector [384] for each text of ``entries``."""
+        self.entries = tuple(entries)
+        asks = [(row, ask) for row, entry in enumerate(self.entries) for ask in entry.asks]
+        self._ask_rows = np.array([row for row, _ in asks])
+        self._ask_vectors = _stack([vectors[ask] for _, ask in asks])
+        self._ask_stems = [frozenset(stems(ask)) for _, ask in asks]
+        nothing = np.zeros_like(self._ask_vectors[0])
+        self._say_vectors = _stack([vectors[entry.say] if entry.say else nothing for entry in self.entries])
+        self._about_vectors = _stack([vectors[entry.about] if entry.about else nothing for entry in self.entries])
+        self._stems = [frozenset(stems(" ".join((*entry.texts, *entry.keywords)))) for entry in self.entries]
+        self._focus = [frozenset(stems(" ".join(entry.keywords))) for entry in self.entries]
+        on_card = [words for words, entry in zip(self._stems, self.entries, strict=True) if entry.family != ACT]
+        self._vocabulary = Vocabulary.of(on_card)
+        self._is_act = np.array([entry.family == ACT for entry in self.entries])
+        self._is_rule = np.array([entry.family == RULE for entry in self.entries])
+
+    def features(self, query: Query) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the features of each entry, [entries, FEATURES], and of "nothing on the card", [NONE_FEATURES]."""
+        said = stems(query.text)
+        asks = self._ask_vectors @ query.vector
+        say = self._say_vectors @ query.vector
+        about = self._about_vectors @ query.vector
+        ask = np.full(len(self.entries), -1.0)
+        np.maximum.at(ask, self._ask_rows, asks)
+        ask = np.where(ask < -0.99, 0.8 * np.maximum(say, about), ask)
+        overlap = np.zeros(len(self.entries))
+        np.maximum.at(overlap, self._ask_rows, self._overlaps(said))
+        words, focus = self._shares(said)
+        card = ~self._is_act
+        features = np.column_stack(
+            [
+                ask * card,
+                say * card,
+                about * card,
+                words * card,
+                focus * card,
+                overlap * card,
+                self._kinds(query.text),
+                self._is_rule,
+                ask * self._is_act,
+                self._is_act,
+                words * self._is_act,
+                [entry.topic == acts.OFF_TOPIC for entry in self.entries],
+                [entry.topic == acts.RUDE for entry in self.entries],
+            ]
+        )
+        return features, np.array([1.0, say[card].max(initial=0.0), about[card].max(initial=0.0)])
+
+    def _overlaps(self, said: Sequence[str]) -> NDArray[np.float64]:
+        """Return the weighted share of common words with each sample question: intersection over union."""
+        weight = self._vocabulary.weight
+        own = frozenset(said)
+        shares = []
+        for ask in self._ask_stems:
+            union = sum(map(weight, own | ask))
+            shares.append(sum(map(weight, own & ask)) / union if union else 0.0)
+        return np.array(shares)
+
+    def _shares(self, said: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the weighted share of ``said`` that each entry's words, and its focus words, account for."""
+        words, focus = np.zeros(len(self.entries)), np.zeros(len(self.entries))
+        total = 1e-9
+        for word in dict.fromkeys(said):
+            weight = self._vocabulary.weight(word)
+            total += weight
+            readings = self._vocabulary.readings(word)
+            for row, (known, sharp) in enumerate(zip(self._stems, self._focus, strict=True)):
+                words[row] += weight * max((sure for other, sure in readings.items() if other in known), default=0.0)
+                focus[row] += weight * max((sure for other, sure in readings.items() if other in sharp), default=0.0)
+        return words / total, focus / total
+
+    def _kinds(self, text: str) -> NDArray[np.float64]:
+        lower = text.lower()
+        wanted = next((kinds for cue, kinds in _CUES if cue.search(lower)), None)
+        if wanted is None:
+            return np.zeros(len(self.entries))
+        return np.array(
+            [(1.0 if entry.kind in wanted else -1.0) if entry.family == FACT else 0.0 for entry in self.entries]
+        )
+
+
+def _stack(rows: list[NDArray[np.float32]]) -> Vectors:
+    return np.stack(rows).astype(np.float32)

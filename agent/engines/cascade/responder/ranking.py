@@ -1,0 +1,62 @@
+"""The choice among a card's entries and "nothing on the card": a conditional logit with fitted weights.
+
+P(entry | utterance) ∝ exp(w · features), against exp(v · none features) for "nothing on the card"
+(McFadden 1974). The weights in weights.json are fitted and measured by ``calibrate``; see there.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.engines.cascade.responder.index import FEATURES, NONE_FEATURES, CardIndex, Query
+
+READING_PENALTY = 1.0
+"""How much less each further reading of the recogniser counts, in units of the logit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Weights by feature, [FEATURES], and of "nothing on the card", [NONE_FEATURES]."""
+
+    entry: NDArray[np.float64]
+    none: NDArray[np.float64]
+
+
+@cache
+def fitted() -> Weights:
+    """Read the weights that come with the package."""
+    table = json.loads((files(__package__) / "weights.json").read_text())
+    return Weights(
+        np.array([table["entry"][name] for name in FEATURES]), np.array([table["none"][name] for name in NONE_FEATURES])
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """How likely each entry is meant, [entries] summing to 1 - ``nothing``, and that it is none of them."""
+
+    chances: NDArray[np.float64]
+    nothing: float
+
+    @property
+    def best(self) -> int | None:
+        """The row of the likeliest entry; None when "nothing on the card" is likelier than each of them."""
+        row = int(self.chances.argmax())
+        return row if self.chances[row] > self.nothing else None
+
+
+def rank(index: CardIndex, readings: Sequence[Query], weights: Weights) -> Ranking:
+    """Rank the entries for one utterance, heard as one or several ``readings``, the likeliest first."""
+    utilities = []
+    for place, query in enumerate(readings):
+        entries, none = index.features(query)
+        both = np.append(entries @ weights.entry, none @ weights.none)
+        utilities.append(both - READING_PENALTY * place)
+    total = np.logaddexp.reduce(np.array(utilities), axis=0)
+    chances = np.exp(total - np.logaddexp.reduce(total))
+    return Ranking(chances[:-1], float(chances[-1]))
