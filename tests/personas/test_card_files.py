@@ -29,7 +29,7 @@ def test_figures_and_words_of_yaml_stay_text(tmp_path: Path) -> None:
         ("    topic: the chef\n", "", "facts[1] (chef).topic: add this field."),
         ("    topic: the chef\n", "    topik: the chef\n", "(and 1 more)."),
         ("scenario:", "scenery: x\nscenario:", "scenery: remove this field or mend its spelling."),
-        ("greeting: Good evening", "greeting: [Good evening]\nx: G", "greeting: write text here"),
+        ("greeting: Thank you", "greeting: [Thank you]\nx: T", "greeting: write text here"),
         ("facts: [chef]", "facts: chef", "test_questions[1] (Q0).facts: write a list here, a line with '- ' each."),
         ("facts: [chef]", "facts: [cook]", "card: test question Q0 names no fact or rule of this card: {'cook'}."),
         ("id: corkage", "id: chef", "card: ids must be unique in a card; used twice: chef."),
