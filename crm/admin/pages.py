@@ -21,7 +21,7 @@ from personas.errors import PersonaError
 from personas.store import PersonaStore
 
 PATH = "/calls"
-PAGE_LENGTH = 50
+PAGE_LENGTH = 30
 
 
 def section(store: CallStore, personas: PersonaStore, recordings: Recordings) -> Section:

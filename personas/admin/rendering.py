@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import cycle
 from pathlib import Path
 
 from fastapi import Request
@@ -27,7 +28,13 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters |= {"moment": moment, "clock": clock, "delay": delay, "percent": percent}
+        self._environment.filters |= {
+            "moment": moment,
+            "clock": clock,
+            "delay": delay,
+            "percent": percent,
+            "codes": codes,
+        }
         self._environment.globals["asset"] = _asset
 
     async def __call__(self, request: Request, template: str, *, status: int = 200, **values: object) -> HTMLResponse:
@@ -73,6 +80,12 @@ def delay(ms: float | None) -> str:
 def percent(share: float | None) -> str:
     """Return a share of 0 … 1 in whole percent."""
     return "–" if share is None else f"{share * 100:.0f} %"
+
+
+def codes(sentence: str) -> Markup:
+    """Return a sentence in which what stands between backticks is shown as something to type."""
+    forms = cycle((Markup("{}"), Markup("<code>{}</code>")))
+    return Markup("").join(form.format(part) for form, part in zip(forms, sentence.split("`"), strict=False))
 
 
 _versions: dict[str, str] = {}

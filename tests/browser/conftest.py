@@ -6,7 +6,7 @@
 import asyncio
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -33,10 +33,16 @@ from personas.prompt import render_role_prompt
 from personas.store import PersonaStore, PersonaVersion
 
 PASSWORD = "correct horse battery"
-ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --autoplay-policy=no-user-gesture-required"
-).split()
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+]
 DENTAL = "brightwater-dental"
 LENGTH_MS = 42_000
 TURNS = (
@@ -86,6 +92,9 @@ VERDICTS = (
         "Not decidable by rules.",
     ),
 )
+
+
+SignIn = Callable[..., None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +150,24 @@ def context(chromium: Browser, site: Site) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def page(context: BrowserContext) -> Page:
+def page(context: BrowserContext, site: Site, sign_in: SignIn) -> Page:
     """A signed-in page."""
     page = context.new_page()
-    sign_in(page)
+    sign_in(page, site)
     return page
 
 
-def sign_in(page: Page, password: str = PASSWORD, path: str = "/login") -> None:
-    page.goto(path)
-    page.get_by_label("User name").fill("admin")
-    page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in").click()
+@pytest.fixture(scope="session")
+def sign_in() -> SignIn:
+    """Signs a page in, as ``sign_in(page, site)``; with a wrong ``password`` or from another ``path`` on demand."""
+
+    def fill(page: Page, site: Site, password: str = PASSWORD, path: str = "/login") -> None:
+        page.goto(site.url + path)
+        page.get_by_label("User name").fill("admin")
+        page.get_by_label("Password").fill(password)
+        page.get_by_role("button", name="Sign in").click()
+
+    return fill
 
 
 def _served(template: Path, folder: Path, *, seeded: bool) -> Iterator[Site]:

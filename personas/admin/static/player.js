@@ -41,7 +41,8 @@ function draw(WaveSurfer, player, audio, peaks) {
     media: audio,
     peaks: [peaks.caller, peaks.agent],
     cspNonce: player.dataset.styleNonce,
-    normalize: false,
+    normalize: true,
+    maxPeak: Math.max(0.1, ...peaks.caller, ...peaks.agent), // one scale for both tracks
     dragToSeek: true,
     cursorWidth: 2,
     ...colours(),
