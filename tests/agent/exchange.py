@@ -19,7 +19,11 @@ from agent.engines.loopback import LoopbackEngine
 from agent.server import RunningServer, serving
 from agent.settings import load
 from crm.call import Call
+from crm.store import CallStore
+from personas.accounts import ensure_admin
+from personas.db import Database
 from personas.persona import PersonaCard
+from personas.store import PersonaStore
 from telephony.audio import g711
 from telephony.simulator import Phone, twiml
 from telephony.simulator.signing import ACCOUNT_SID, new_sid
@@ -126,13 +130,8 @@ class Exchange:
         return Phone(self.url, TOKEN)
 
     async def row(self, call_id: str) -> Call:
-        """The row of a call by the carrier's id, once it has ended (2 s at most)."""
-        async with asyncio.timeout(2):
-            while True:
-                row = await self.state.calls.call_by_carrier_id("twilio", call_id)
-                if row is not None and row.ended_at is not None:
-                    return row
-                await asyncio.sleep(0.02)
+        """The row of a call by the carrier's id, once it has ended."""
+        return await ended_row(self.state.calls, call_id)
 
     async def post(self, path: str, call_id: str, *, to_number: str = NUMBER, status: str = "ringing") -> bytes:
         """Send one of the carrier's webhooks; return the document it is answered with."""
@@ -219,23 +218,40 @@ class RawStream:
         return self.socket.close_code, self.socket.close_reason
 
 
+async def ended_row(calls: CallStore, call_id: str, seconds: float = 5) -> Call:
+    """The row of a call by the carrier's id, once it has ended."""
+    async with asyncio.timeout(seconds):
+        while True:
+            row = await calls.call_by_carrier_id("twilio", call_id)
+            if row is not None and row.ended_at is not None:
+                return row
+            await asyncio.sleep(0.02)
+
+
 def nonce_of(verbs: Sequence[twiml.Verb]) -> str:
     """The nonce in an answer that connects."""
     assert isinstance(verbs[0], twiml.Connect), verbs
     return verbs[0].parameters["nonce"]
 
 
+async def furnish(path: Path) -> None:
+    """Put a user into a migrated database, and a persona on each of two numbers."""
+    database = Database(f"sqlite+aiosqlite:///{path}")
+    personas = PersonaStore(database)
+    await ensure_admin(database, "correct horse")
+    await personas.import_cards([card(), card("bell-help", "Bell")])
+    await personas.set_number(NUMBER, "acme-help")
+    await personas.set_number(OTHER_NUMBER, "bell-help")
+    await database.close()
+
+
 @asynccontextmanager
 async def exchange(
-    folder: Path, template: Path, engine: DuplexEngine | None = None, **settings: object
+    folder: Path, furnished: Path, engine: DuplexEngine | None = None, **settings: object
 ) -> AsyncIterator[Exchange]:
-    """Run a server on a copy of the migrated database ``template``, with a persona on each of two numbers."""
+    """Run a server in ``folder`` on a copy of the database ``furnished``, or on the one that is there."""
     if not (folder / "parley.db").exists():
-        shutil.copyfile(template, folder / "parley.db")
-    given = {"data_dir": folder, "port": 0, "twilio_auth_token": TOKEN, "admin_password": "correct horse"}
+        shutil.copyfile(furnished, folder / "parley.db")
+    given = {"data_dir": folder, "port": 0, "twilio_auth_token": TOKEN}
     async with serving(load(**(given | settings)), engine or LoopbackEngine(10, 0)) as server:
-        state = server.app.state
-        await state.personas.import_cards([card(), card("bell-help", "Bell")])
-        await state.personas.set_number(NUMBER, "acme-help")
-        await state.personas.set_number(OTHER_NUMBER, "bell-help")
-        yield Exchange(server, state)
+        yield Exchange(server, server.app.state)
