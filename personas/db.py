@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import DateTime, MetaData, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
@@ -57,7 +57,7 @@ class Database:
     """One process's connection pool. ``url`` is SQLAlchemy's; a missing async driver is filled in.
 
     Raises:
-        DatabaseError: the URL is no database URL.
+        DatabaseError: the URL is no database URL, or of a kind that is not installed.
     """
 
     def __init__(self, url: str) -> None:
@@ -70,11 +70,21 @@ class Database:
         parsed = parsed.set(drivername=DRIVERS.get(parsed.drivername, parsed.drivername))
         self.url = parsed
         is_sqlite = parsed.get_backend_name() == "sqlite"
-        if is_sqlite and parsed.database and parsed.database != ":memory:":
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         # SQLite waits for its one writer instead of failing at once.
         arguments = {"timeout": 15} if is_sqlite else {}
-        self.engine = create_async_engine(parsed, pool_pre_ping=not is_sqlite, connect_args=arguments)
+        try:
+            if is_sqlite and parsed.database and parsed.database != ":memory:":
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            self.engine = create_async_engine(parsed, pool_pre_ping=not is_sqlite, connect_args=arguments)
+        except (ImportError, ArgumentError, InvalidRequestError) as error:
+            raise DatabaseError(
+                f"PARLEY_DATABASE_URL asks for {parsed.drivername}, which can't be used here ({error}); "
+                "use sqlite+aiosqlite:///… or postgresql+psycopg://…"
+            ) from None
+        except OSError as error:
+            raise DatabaseError(
+                f"PARLEY_DATABASE_URL: the folder of {parsed.database} can't be made ({error.strerror})."
+            ) from None
         if is_sqlite:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
