@@ -10,7 +10,8 @@ import httpx
 from telephony.simulator import twiml
 from telephony.simulator.callers import Caller
 from telephony.simulator.errors import CallFailed
-from telephony.simulator.result import CallResult, PhoneError, StreamResult
+from telephony.simulator.hearing import AgentEar
+from telephony.simulator.result import CallResult, PhoneError, StreamResult, with_delays
 from telephony.simulator.signing import ACCOUNT_SID, call_form, new_sid, signature, webhook_headers
 from telephony.simulator.stream import StreamOffer, stream
 
@@ -89,6 +90,7 @@ class _PhoneCall:
     to_number: str
     max_s: float
     call_id: str = field(default_factory=lambda: new_sid("CA"))
+    ear: AgentEar = field(default_factory=AgentEar)
     ended_by: str = "agent"
     steps: list[str] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
@@ -132,10 +134,7 @@ class _PhoneCall:
             self.steps.append(verb.name if isinstance(verb, twiml.OtherVerb) else type(verb).__name__)
             match verb:
                 case twiml.Connect():
-                    self.streams.append(
-                        await stream(self.phone.offer(verb, self.call_id), self.caller, max_s=self.max_s)
-                    )
-                    self.ended_by = self.streams[-1].ended_by
+                    await self._stream(self.phone.offer(verb, self.call_id))
                     if verb.action_url or self.ended_by == "caller":
                         return verb.action_url
                 case twiml.Redirect(url):
@@ -146,10 +145,24 @@ class _PhoneCall:
                     return ""
         return ""
 
+    async def _stream(self, offer: StreamOffer) -> None:
+        begin_ms = sum(one.duration_ms for one in self.streams)
+        until_ms = self.max_s * 1000
+        self.streams.append(await stream(offer, self.caller, self.ear, begin_ms=begin_ms, until_ms=until_ms))
+        self.ended_by = self.streams[-1].ended_by
+
     def result(self) -> CallResult:
         errors = [*self.errors, *(error for one in self.streams for error in one.errors)]
+        spurts = self.ear.spurts()
         return CallResult(
-            self.call_id, self.ended_by, tuple(self.steps), tuple(self.sentences), tuple(errors), tuple(self.streams)
+            call_id=self.call_id,
+            ended_by=self.ended_by,
+            steps=tuple(self.steps),
+            sentences=tuple(self.sentences),
+            errors=tuple(errors),
+            lines=with_delays(self.caller.lines(), spurts),
+            agent_spurts=spurts,
+            streams=tuple(self.streams),
         )
 
 

@@ -15,7 +15,7 @@ _EARLY_MS = 200  # an answer may begin this long before the caller's last sound 
 
 @dataclass(frozen=True, slots=True)
 class Spurt:
-    """A run of the agent's speech as heard, in milliseconds of media time."""
+    """A run of the agent's speech as heard, in milliseconds of the call's media streams, one after another."""
 
     start_ms: int
     end_ms: int
@@ -59,8 +59,6 @@ class StreamResult:
     duration_ms: int
     said: NDArray[np.int16]
     heard: NDArray[np.int16]
-    lines: tuple[SpokenLine, ...] = ()
-    agent_spurts: tuple[Spurt, ...] = ()
     errors: tuple[PhoneError, ...] = ()
     marks: int = 0
     clears: int = 0
@@ -73,7 +71,8 @@ class CallResult:
     """One simulated call.
 
     ``steps`` are the instructions followed, in order, e.g. ``("Connect", "Redirect", "Hangup")``; ``sentences`` is
-    what the carrier's own voice said; ``ended_by`` is "caller" or "agent"; ``streams`` are usually one.
+    what the carrier's own voice said; ``ended_by`` is "caller" or "agent"; ``streams`` is usually one. The times of
+    ``lines`` and ``agent_spurts`` are those of ``said`` and ``heard``, in which streams follow one another.
     """
 
     call_id: str
@@ -81,6 +80,8 @@ class CallResult:
     steps: tuple[str, ...]
     sentences: tuple[str, ...]
     errors: tuple[PhoneError, ...]
+    lines: tuple[SpokenLine, ...]
+    agent_spurts: tuple[Spurt, ...]
     streams: tuple[StreamResult, ...]
 
     @property
@@ -93,16 +94,8 @@ class CallResult:
         return sum(stream.duration_ms for stream in self.streams)
 
     @property
-    def lines(self) -> tuple[SpokenLine, ...]:
-        return tuple(line for stream in self.streams for line in stream.lines)
-
-    @property
-    def agent_spurts(self) -> tuple[Spurt, ...]:
-        return tuple(spurt for stream in self.streams for spurt in stream.agent_spurts)
-
-    @property
     def said(self) -> NDArray[np.int16]:
-        """What the caller said, [N] int16 at 8 kHz, streams one after another."""
+        """What the caller said, [N] int16 at 8 kHz."""
         return np.concatenate([np.zeros(0, np.int16), *(stream.said for stream in self.streams)])
 
     @property

@@ -20,7 +20,7 @@ from telephony.media import PHONE
 from telephony.simulator.callers import Act, Caller
 from telephony.simulator.hearing import AgentEar
 from telephony.simulator.playout import Playout
-from telephony.simulator.result import PhoneError, StreamResult, with_delays
+from telephony.simulator.result import PhoneError, StreamResult
 from telephony.simulator.signing import new_sid
 
 _CONNECT_TIMEOUT_S = 5.0
@@ -39,9 +39,12 @@ class StreamOffer:
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
-async def stream(offer: StreamOffer, caller: Caller, *, max_s: float) -> StreamResult:
-    """Open the media socket and talk until the caller hangs up, the server closes, or ``max_s`` have passed."""
-    phone = _Stream(offer, caller)
+async def stream(offer: StreamOffer, caller: Caller, ear: AgentEar, *, begin_ms: int, until_ms: float) -> StreamResult:
+    """Open the media socket and talk until the caller hangs up, the server closes, or the call is ``until_ms`` old.
+
+    ``begin_ms`` is the age of the call by its media: what earlier streams of it lasted. ``ear`` hears the agent.
+    """
+    phone = _Stream(offer, caller, ear, begin_ms)
     try:
         socket = await connect(
             offer.url,
@@ -60,7 +63,7 @@ async def stream(offer: StreamOffer, caller: Caller, *, max_s: float) -> StreamR
     else:
         async with socket, asyncio.TaskGroup() as group:
             listener = group.create_task(phone.listen(socket))
-            await phone.talk(socket, max_s)
+            await phone.talk(socket, until_ms)
             await socket.close()
             await listener
     return phone.result()
@@ -69,11 +72,12 @@ async def stream(offer: StreamOffer, caller: Caller, *, max_s: float) -> StreamR
 class _Stream:
     """The state of one stream. Tick n hears and says the media time 20n … 20n + 20 ms."""
 
-    def __init__(self, offer: StreamOffer, caller: Caller) -> None:
+    def __init__(self, offer: StreamOffer, caller: Caller, ear: AgentEar, begin_ms: int) -> None:
         self._offer = offer
         self._caller = caller
+        self._ear = ear
+        self._begin_ms = begin_ms
         self._stream_id = new_sid("MZ")
-        self._ear = AgentEar()
         self._playout = Playout()
         self._returned_marks: list[str] = []
         self._said: list[bytes] = []
@@ -92,7 +96,7 @@ class _Stream:
     def error(self, code: int, text: str) -> None:
         self._errors.append(PhoneError(code, text, self._now_ms))
 
-    async def talk(self, socket: ClientConnection, max_s: float) -> None:
+    async def talk(self, socket: ClientConnection, until_ms: float) -> None:
         """Send packets by the clock; a phone that was held up sends what it owes at once, as the carrier does."""
         loop = asyncio.get_running_loop()
         try:
@@ -103,8 +107,9 @@ class _Stream:
                 due_s = begin_s + (len(self._said) + 1) * _PACKET_S
                 await asyncio.sleep(due_s - loop.time())
                 self._lateness_s = max(self._lateness_s, loop.time() - due_s)
-                act = self._caller.tick(self._now_ms, self._ear)
-                if act.hang_up or self._now_ms >= max_s * 1000:
+                call_ms = self._begin_ms + self._now_ms
+                act = self._caller.tick(call_ms, self._ear)
+                if act.hang_up or call_ms >= until_ms:
                     self._ended_by = "caller"
                     await self._send_ours(socket, "stop", stop=self._ids())
                     return
@@ -122,15 +127,12 @@ class _Stream:
             self._server_left = True
 
     def result(self) -> StreamResult:
-        spurts = self._ear.spurts()
         return StreamResult(
             stream_id=self._stream_id,
             ended_by=self._ended_by,
             duration_ms=self._now_ms,
             said=g711.decode(b"".join(self._said)),
             heard=g711.decode(b"".join(self._heard)),
-            lines=with_delays(self._caller.lines(), spurts),
-            agent_spurts=spurts,
             errors=tuple(self._errors),
             marks=self._marks,
             clears=self._clears,
@@ -144,7 +146,7 @@ class _Stream:
         said = g711.encode(act.pcm)
         self._heard.append(heard)
         self._said.append(said)
-        self._ear.hear(at_ms, g711.decode(heard))
+        self._ear.hear(self._begin_ms + at_ms, g711.decode(heard))
         media = {
             "track": "inbound",
             "chunk": str(len(self._said)),

@@ -216,8 +216,17 @@ async def test_a_second_connect_streams_again(serve):
         if len(handler.sockets) > 1:
             handler.after_is = HangUp()
 
-    line = await serve(Handler(leave, after_is=ConnectStream({"again": "1"})))
-    result = await line.phone.call(ScriptedCaller([Pause(5_000)]), to_number="+1")
+    async def leave_early(handler, socket):
+        for _ in range(10):
+            await socket.receive()
+        await leave(handler, socket)
+
+    line = await serve(Handler(leave_early, after_is=ConnectStream({"again": "1"})))
+    result = await line.phone.call(ScriptedCaller([Say("a", tone(300), at_ms=60)]), to_number="+1")
+    (line_said,) = result.lines
+    begin_ms = int(np.flatnonzero(result.said)[0]) / 8
+    assert begin_ms == pytest.approx(line_said.start_ms, abs=1)
+    assert result.streams[0].duration_ms < 300 <= result.duration_ms
     assert result.steps == ("Connect", "Connect", "Hangup")
     assert len(result.streams) == 2
     assert line.handler.sockets[1].start.parameters == {"again": "1"}
