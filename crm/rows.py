@@ -32,7 +32,7 @@ def listed(row: CallRow) -> ListedCall:
     score = None
     if row.scored_at is not None:
         score = ScoreSummary(row.score, row.coverage or 0.0, row.failed_critical or 0)
-    return ListedCall(call(row), score, row.turn_count, (row.dynamics.get("onset_ms") or {}).get("p50"))
+    return ListedCall(call(row), score, row.turn_count, (row.dynamics.get("onset") or {}).get("p50_ms"))
 
 
 def turn(row: TurnRow) -> Turn:

@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from starlette.responses import Response
 
 from crm.admin.conversation import grouped, shown_turns
-from crm.admin.words import OUTCOMES, STATUSES, delay_parts, in_words, masked, onsets, other_figures
+from crm.admin.words import OUTCOMES, STATUSES, delay_parts, figures, in_words, masked, onsets
 from crm.call import Call, CallFilter
 from crm.errors import BadCursor, RecordingUnavailable, UnknownCall
 from crm.recordings import Recordings
@@ -72,6 +72,7 @@ def _call_page(router: APIRouter, pages: Pages, store: CallStore, personas: Pers
     async def one(request: Request, call_id: str) -> Response:
         call = await _known(store, call_id)
         turns, scores = await store.turns(call_id), await store.scores(call_id)
+        dynamics = await store.dynamics(call_id)
         verdicts = scores[0].card.verdicts if scores else ()
         return await pages(
             request,
@@ -84,9 +85,9 @@ def _call_page(router: APIRouter, pages: Pages, store: CallStore, personas: Pers
             failed_critical=sum(each.result == "fail" and each.severity == "critical" for each in verdicts),
             groups=grouped(verdicts),
             events=await store.events(call_id),
-            onsets=onsets(await store.dynamics(call_id)),
+            onsets=onsets(dynamics),
             parts=delay_parts(call.timing),
-            figures=other_figures(call.timing),
+            figures=figures(dynamics, call.timing),
             state=STATUSES[call.status],
             masked=masked,
             outcome=in_words(call),

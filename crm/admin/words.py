@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, NamedTuple
 
 from crm.call import Call
+from personas.admin.rendering import delay
 
 
 class Shown(NamedTuple):
@@ -83,13 +85,23 @@ def delay_parts(timing: Mapping[str, float]) -> list[Part]:
 
 
 def onsets(dynamics: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Return how long the caller waited for the agent, with a title each."""
-    found = dynamics.get("onset_ms") or {}
-    named = (("Answers after, median", "p50"), ("9 of 10 within", "p90"))
-    return [(title, found[key]) for title, key in named if found.get(key) is not None]
+    """Return how long the caller waited for the agent, with a title each; ``dynamics`` as crm.dynamics sums it up."""
+    found = dynamics.get("onset") or {}
+    named = (("Answers after, median", "p50_ms"), ("9 of 10 within", "p90_ms"))
+    return [(title, found[key]) for title, key in named if key in found]
 
 
-def other_figures(timing: Mapping[str, float]) -> list[tuple[str, float]]:
-    """Return the figures in milliseconds that are no part of the response delay, with a title each."""
-    rest = [(name, ms) for name, ms in timing.items() if name not in DELAY_PARTS]
-    return [(FIGURES.get(name, name.removesuffix("_ms").replace("_", " ").capitalize()), ms) for name, ms in rest]
+def figures(dynamics: Mapping[str, Any], timing: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Return what else can be said about the call's timing, as (title, text)."""
+    found: list[tuple[str, str]] = []
+    if barge_ins := dynamics.get("barge_ins"):
+        stopped = delay(median(each["stop_ms"] for each in barge_ins))
+        found.append((f"Stopped when interrupted, median of {len(barge_ins)}", stopped))
+    if takeovers := dynamics.get("takeovers"):
+        found.append(("Cut in on the caller", f"{takeovers['in_speech'] + takeovers['in_pause']}×"))
+    if dynamics.get("dead_air_ms"):
+        found.append((f"Silences over 2 s: {dynamics['dead_air_count']}", delay(dynamics["dead_air_ms"])))
+    for name, ms in timing.items():
+        if name not in DELAY_PARTS and ms:
+            found.append((FIGURES.get(name, name.removesuffix("_ms").replace("_", " ").capitalize()), delay(ms)))
+    return found

@@ -21,6 +21,8 @@ from sqlalchemy import update
 
 from crm.admin import pages as call_pages
 from crm.call import CallEvent, NewCall, Outcome, Scorecard, Status, Turn, Verdict
+from crm.dynamics import dynamics_of
+from crm.floor import ipus
 from crm.recordings import Recordings
 from crm.store import CallStore
 from crm.tables import CallRow
@@ -33,7 +35,7 @@ from personas.prompt import render_role_prompt
 from personas.store import PersonaStore, PersonaVersion
 
 PASSWORD = "correct horse battery"
-ARGUMENTS = [
+ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -42,7 +44,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
-]
+)
 DENTAL = "brightwater-dental"
 LENGTH_MS = 42_000
 TURNS = (
@@ -254,7 +256,7 @@ class _Seeder:
             outcome=outcome,
             duration_ms=20_000 + 977 * minutes_ago,
             turns=[Turn("agent", 300, 3_000, version.card.greeting)],
-            dynamics={"onset_ms": {"p50": 700 + minutes_ago % 600, "p90": 1_500}},
+            dynamics={"onset": {"p50_ms": 700 + minutes_ago % 600, "p90_ms": 1_500}},
         )
         await self._calls.save_score(call_id, version.id, Scorecard("rules 1", "0" * 64, min(score, 1.0), 0.7, ()))
         await self.move(call_id, minutes_ago)
@@ -264,6 +266,7 @@ class _Seeder:
         path = recordings.new(call_id)
         _write_recording(recordings.folder / path)
         turns = [Turn(side, start, end, text) for side, start, end, text in TURNS]  # pyright: ignore[reportArgumentType]
+        tracks = [ipus(side, [turn[1:3] for turn in TURNS if turn[0] == side]) for side in TRACKS]
         turns[5] = replace(turns[5], backchannel=True)
         await self._calls.finish(
             call_id,
@@ -274,7 +277,7 @@ class _Seeder:
             turns=turns,
             events=[CallEvent("digit", 27_500, "5"), CallEvent("barge_in", 18_400)],
             timing={"endpoint_ms": 480, "decode_ms": 190, "answer_ms": 35, "voice_ms": 90, "line_filled_ms": 40},
-            dynamics={"onset_ms": {"p50": 900.0, "p90": 1_300.0}},
+            dynamics=dynamics_of(*tracks, LENGTH_MS).summary(),
         )
         verdicts = tuple(
             Verdict(id, text, result, severity, 1.0, quote, turn, reason)  # pyright: ignore[reportArgumentType]
