@@ -1,0 +1,1 @@
+"""PersonaPlex on torch: many full-duplex calls on one device."""

@@ -1,0 +1,123 @@
+"""Checkpoint files → modules, tensor by tensor onto the device, without a second copy in memory."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from agent.engines.personaplex.config import CODEBOOKS, LMConfig, MimiConfig
+from agent.engines.personaplex.mimi.codec import Mimi
+from agent.engines.personaplex.model.lm import PersonaPlexLM
+
+LM_FILE = "model.safetensors"
+MIMI_FILE = "tokenizer-e351c8d8-checkpoint125.safetensors"
+TEXT_FILE = "tokenizer_spm_32k_3.model"
+VOICES_FILE = "voices.tgz"
+
+# Of a checkpoint, but never heard: the depth steps that predict the caller, the codebooks past the eighth.
+_UNHEARD = (
+    re.compile(r"^(depformer_in|linears)\.(?P<k>\d+)\."),
+    re.compile(r"^depformer\.layers\.\d+\.gating\.(?P<k>\d+)\."),
+    re.compile(r"^depformer_emb\.(?P<k_before>\d+)\."),
+    re.compile(r"^quantizer\.rvq_rest\.vq\.layers\.(?P<k_before>\d+)\."),
+)
+_STACKED = re.compile(r"^depformer\.layers\.\d+\.self_attn\.(in_proj_weight|out_proj\.weight)$")
+
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class WeightsError(Exception):
+    """A checkpoint that can't be loaded; the message is one sentence that names the file."""
+
+
+def load_lm(path: Path, config: LMConfig, device: torch.device, dtype: torch.dtype) -> PersonaPlexLM:
+    """Load the language model.
+
+    Raises:
+        WeightsError: the file is missing, is no safetensors file, or its names or shapes do not fit ``config``.
+    """
+    return _load(path, lambda: PersonaPlexLM(config), device, dtype)
+
+
+def load_mimi(path: Path, config: MimiConfig, device: torch.device) -> Mimi:
+    """Load the codec, always in float32; raises like ``load_lm``."""
+    mimi = _load(path, lambda: Mimi(config), device, torch.float32)
+    mimi.settle()
+    return mimi
+
+
+def _load(path: Path, build: Callable[[], Module], device: torch.device, dtype: torch.dtype) -> Module:
+    with torch.device("meta"):
+        module = build()
+    slots = dict(_slots(module))
+    with _opened(path) as file:
+        names = set(file.keys())
+        _check_names(path, names, set(slots))
+        for name, (owner, member, expected) in slots.items():
+            tensor = _read(path, file, name, expected).to(device=device, dtype=dtype)
+            if isinstance(expected, nn.Parameter):
+                setattr(owner, member, nn.Parameter(tensor, requires_grad=False))
+            else:
+                owner.register_buffer(member, tensor)
+    return module.eval()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[safe_open]:
+    if not path.is_file():
+        raise WeightsError(
+            f"There is no file {path}: a checkpoint folder holds {LM_FILE}, {MIMI_FILE} and {TEXT_FILE}."
+        )
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            yield file
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is not a whole safetensors file ({error}); download it again.") from error
+
+
+def _slots(module: nn.Module) -> Iterator[tuple[str, tuple[nn.Module, str, Tensor]]]:
+    """Yield each stored tensor's name, the module that owns it, and its meta tensor."""
+    stored = set(module.state_dict())
+    for prefix, owner in module.named_modules():
+        for member, tensor in (*owner.named_parameters(recurse=False), *owner.named_buffers(recurse=False)):
+            name = f"{prefix}.{member}" if prefix else member
+            if name in stored:
+                yield name, (owner, member, tensor)
+
+
+def _is_unheard(name: str) -> bool:
+    if name.endswith("._initialized"):
+        return True
+    for pattern in _UNHEARD:
+        if match := pattern.match(name):
+            groups = match.groupdict()
+            return int(groups["k"]) >= CODEBOOKS if "k" in groups else int(groups["k_before"]) >= CODEBOOKS - 1
+    return False
+
+
+def _check_names(path: Path, found: set[str], wanted: set[str]) -> None:
+    missing = sorted(wanted - found)
+    unknown = sorted(name for name in found - wanted if not _is_unheard(name))
+    if missing:
+        raise WeightsError(f"{path} lacks {len(missing)} of the model's tensors, {missing[0]} first among them.")
+    if unknown:
+        raise WeightsError(
+            f"{path} holds {len(unknown)} tensors the model does not have, {unknown[0]} first among them."
+        )
+
+
+def _read(path: Path, file: safe_open, name: str, expected: Tensor) -> Tensor:
+    """Read one tensor; of a stack over the depth steps only the part that is heard, whether it holds 8 or 16."""
+    part = file.get_slice(name)
+    shape = tuple(part.get_shape())
+    is_stack = _STACKED.match(name) is not None
+    longer = is_stack and shape[1:] == expected.shape[1:] and shape[0] in (expected.shape[0], 2 * expected.shape[0])
+    if not longer and shape != tuple(expected.shape):
+        raise WeightsError(f"{path}: {name} has the shape {list(shape)}, the model expects {list(expected.shape)}.")
+    return part[: expected.shape[0]] if is_stack else file.get_tensor(name)
