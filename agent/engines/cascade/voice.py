@@ -7,14 +7,16 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import structlog
 
-from agent.duplex import EngineUnavailable
+from agent.duplex import SAMPLE_HZ, EngineUnavailable
 from agent.engines.cascade.normalise import speakable
 from agent.engines.cascade.ports import Speech, Voice
 from agent.engines.cascade.voice_endpoint import SpeechEndpointVoice
 from agent.engines.cascade.voice_espeak import EspeakSynthesiser
 from agent.engines.cascade.voice_flite import FliteFailed, FliteSynthesiser, flite_program
+from agent.engines.cascade.voice_hum import hum, is_hum
 from agent.engines.cascade.voice_sound import Kind, Raw, finished, kind_of
 
 log = structlog.get_logger(__name__)
@@ -74,7 +76,11 @@ class EmbeddedVoice:
     def _make(self, text: str, kind: Kind) -> Speech:
         if self._synthesise is None or self._espeak is None:
             raise EngineUnavailable("The voice was not started.")
+        if is_hum(text):
+            return finished(text, hum(text, kind))
         said = speakable(text)
+        if not any(character.isalnum() for character in said):  # flite makes a noise of its own for it
+            return Speech(np.zeros(0, np.float32), SAMPLE_HZ, ())
         try:
             raw = self._synthesise(said, kind)
         except FliteFailed:

@@ -18,6 +18,8 @@ from agent.engines.cascade.espeak import Espeak
 from agent.engines.cascade.ports import Reply, Transcript, Word
 from agent.engines.cascade.session import CascadeSession
 from agent.engines.cascade.voice import EmbeddedVoice
+from agent.engines.cascade.voice_hum import hum
+from agent.engines.cascade.voice_sound import Kind
 
 CARD = RoleCard(
     agent_name="Dana",
@@ -138,14 +140,8 @@ class Caller:
         sound = sound[loud[0] : loud[-1] + 1]
         return (0.08 * sound / np.sqrt(np.mean(sound**2))).astype(np.float32)
 
-    def hum(self, length_ms: int = 550) -> Sound:
-        """ "Mm-hmm": a voice of 120 Hz through a closed mouth, softer in the middle, rising at the end."""
-        t = np.arange(24 * length_ms) / 24_000
-        pitch = 110 + 40 * t / t[-1]
-        phase = 2 * np.pi * np.cumsum(pitch) / 24_000
-        sound = sum(np.sin(k * phase) / (1 + ((k * 120 - 250) / 120) ** 2) for k in range(1, 12))
-        shape = np.interp(t / t[-1], [0, 0.08, 0.42, 0.5, 0.58, 0.9, 1], [0, 1, 1, 0.25, 1, 1, 0])
-        sound = sound * shape
+    def hum(self, kind: Kind) -> Sound:
+        sound = hum("Mm-hmm.", kind).audio
         return (0.08 * sound / np.sqrt(np.mean(sound**2))).astype(np.float32)
 
 
