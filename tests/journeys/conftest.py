@@ -1,0 +1,4 @@
+"""Journeys start with a whole server, as the tests of the call do."""
+
+from tests.agent.conftest import furnished as furnished
+from tests.agent.conftest import open_exchange as open_exchange

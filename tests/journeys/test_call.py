@@ -1,0 +1,191 @@
+"""Calls over real sockets in real time, from the signed webhook to rows and recording."""
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import signal
+import sys
+import wave
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+from scipy.signal import correlate
+
+from agent.engines.loopback import LoopbackEngine
+from agent.settings import load
+from crm.call import Call
+from crm.store import CallStore
+from personas.db import Database
+from telephony.simulator import CallResult, Phone
+from telephony.simulator.callers import Pause, Say, ScriptedCaller
+from tests.agent.conftest import Open
+from tests.agent.exchange import (
+    NOBODYS_NUMBER,
+    NUMBER,
+    OTHER_NUMBER,
+    TOKEN,
+    Exchange,
+    ScriptedEngine,
+    burst,
+    ended_row,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+MOST_OFF_MS = 40
+
+
+def caller(seed: int, wait_ms: int = 400) -> ScriptedCaller:
+    """Says one second of noise that nobody else says, and hangs up a second later."""
+    return ScriptedCaller([Pause(wait_ms), Say("", burst(seed), at_ms=wait_ms), Pause(1_000)], patience_ms=100)
+
+
+def offset_ms(track: np.ndarray, reference: np.ndarray) -> float:
+    """How much later ``reference`` is found in ``track`` than in itself; both [N] int16 at 8 kHz."""
+    found = correlate(track.astype(float), reference.astype(float), method="fft")
+    assert found.max() > 0.5 * float(np.sum(reference.astype(float) ** 2)), "it is not in there"
+    return (int(found.argmax()) - (reference.size - 1)) / 8
+
+
+def resemblance(track: np.ndarray, reference: np.ndarray) -> float:
+    """The highest correlation of ``reference`` anywhere in ``track``, 1 where it is contained."""
+    found = correlate(track.astype(float), reference.astype(float), method="fft")
+    return float(np.abs(found).max()) / float(np.sum(reference.astype(float) ** 2))
+
+
+def tracks(where: Exchange, row: Call) -> tuple[np.ndarray, np.ndarray]:
+    """The recording's caller and agent."""
+    with wave.open(str(where.state.recordings.file(row.recording))) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (2, 2, 8_000)
+        both = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
+    return both[:, 0], both[:, 1]
+
+
+async def test_a_call_from_ring_to_recording(open_exchange: Open) -> None:
+    where = await open_exchange(LoopbackEngine(2, 5))
+    result = await where.phone.call(caller(1), to_number=NUMBER)
+    assert (result.ended_by, result.steps, result.errors) == ("caller", ("Connect",), ())
+    row = await where.row(result.call_id)
+    assert (row.status, row.outcome, row.persona_slug) == ("ended", "caller_hung_up", "acme-help")
+    assert abs((row.duration_ms or 0) - result.duration_ms) < 150
+    # The agent repeats the caller five frames later: the phone hears it, on time, and so does the recording.
+    said = result.said
+    heard_after_ms = offset_ms(result.heard, said)
+    assert 400 < heard_after_ms < 800
+    caller_track, agent_track = tracks(where, row)
+    assert abs(offset_ms(caller_track, said)) <= MOST_OFF_MS
+    assert abs(offset_ms(agent_track, said) - heard_after_ms) <= MOST_OFF_MS
+    sides = [(turn.side, turn.start_ms) for turn in await where.state.calls.turns(row.id)]
+    assert [side for side, _ in sides] == ["caller", "agent"]
+    assert where.state.engine.capacity().used == 0
+
+
+async def test_two_calls_at_once_are_not_mixed(open_exchange: Open) -> None:
+    engine = LoopbackEngine(2, 0)
+    where = await open_exchange(engine)
+    async with asyncio.TaskGroup() as group:
+        one = group.create_task(where.phone.call(caller(1), to_number=NUMBER, from_number="+15550171"))
+        other = group.create_task(where.phone.call(caller(2, 450), to_number=OTHER_NUMBER, from_number="+15550172"))
+    results: list[CallResult] = [one.result(), other.result()]
+    rows = [await where.row(result.call_id) for result in results]
+    assert [row.persona_slug for row in rows] == ["acme-help", "bell-help"]
+    assert [row.from_number for row in rows] == ["+15550171", "+15550172"]
+    for seed, (result, row) in enumerate(zip(results, rows, strict=True), 1):
+        for track in (*tracks(where, row), result.heard):
+            assert resemblance(track, burst(seed)) > 0.6
+            assert resemblance(track, burst(3 - seed)) < 0.2
+
+
+async def test_what_callers_hear_who_can_not_be_connected(open_exchange: Open) -> None:
+    where = await open_exchange(ScriptedEngine(slots=0))
+    for number, outcome, word in ((NOBODYS_NUMBER, "unknown_number", "service"), (NUMBER, "engine_full", "busy")):
+        result = await where.phone.call(caller(1), to_number=number)
+        assert (result.ended_by, result.steps) == ("agent", ("Say", "Hangup"))
+        assert word in result.sentences[0]
+        row = await where.row(result.call_id)
+        assert (row.status, row.outcome) == ("refused", outcome)
+        assert row.reason
+
+
+async def test_a_full_engine_takes_the_next_call_once_one_is_over(open_exchange: Open) -> None:
+    where = await open_exchange(LoopbackEngine(1, 0))
+    async with where.call() as stream:
+        await stream.frames(1)
+        refused = await where.phone.call(caller(1), to_number=NUMBER)
+        assert refused.streams == ()
+        await stream.send("stop", stop={})
+        await stream.closed()
+    assert (await where.phone.call(caller(1), to_number=NUMBER)).ended_by == "caller"
+
+
+@asynccontextmanager
+async def server_process(folder: Path) -> AsyncIterator[tuple[Process, str, str]]:
+    """`parley serve` in a process of its own → (process, URL, what it printed up to then)."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
+    environment |= {"PARLEY_DATA_DIR": str(folder), "PARLEY_ENGINE": "loopback", "PARLEY_TWILIO_AUTH_TOKEN": TOKEN}
+    command = [sys.executable, "-m", "agent.cli", "serve", "--port", "0"]
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment, stderr=PIPE)
+    assert process.stderr is not None
+    printed = ""
+    try:
+        while (found := re.search(r"Console +(http://\S+?)/\s", printed)) is None or "Webhook" not in printed:
+            line = await asyncio.wait_for(process.stderr.readline(), 30)
+            assert line, f"it ended:\n{printed}"
+            printed += line.decode()
+        yield process, found[1], printed
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
+
+
+def talk_on(url: str) -> asyncio.Task[CallResult]:
+    """Ring and speak without end."""
+    endless = ScriptedCaller([Say("", np.tile(burst(7), 20), at_ms=0)], patience_ms=100)
+    return asyncio.create_task(Phone(url, TOKEN).call(endless, to_number=NUMBER))
+
+
+async def test_a_server_killed_in_a_call_says_so_after_its_restart(tmp_path: Path, furnished: Path) -> None:
+    shutil.copyfile(furnished, tmp_path / "parley.db")
+    async with server_process(tmp_path) as (process, url, _):
+        talking = talk_on(url)
+        await asyncio.sleep(4)
+        process.send_signal(signal.SIGKILL)
+        result = await talking
+    async with server_process(tmp_path):
+        pass
+    row = await _row(tmp_path, result.call_id)
+    assert (row.status, row.outcome) == ("lost", "gateway_lost")
+    assert row.reason
+    with wave.open(str(tmp_path / "recordings" / row.recording)) as file:
+        assert file.getnframes() / file.getframerate() > 1.5
+        both = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
+    assert abs(offset_ms(both[:, 0], burst(7))) % 1_000 <= MOST_OFF_MS
+
+
+async def test_a_server_told_to_stop_finishes_its_calls_rows(tmp_path: Path, furnished: Path) -> None:
+    shutil.copyfile(furnished, tmp_path / "parley.db")
+    async with server_process(tmp_path) as (process, url, printed):
+        assert "/twilio/voice" in printed
+        assert "loopback" in printed
+        talking = talk_on(url)
+        await asyncio.sleep(1.5)
+        process.send_signal(signal.SIGTERM)
+        result = await talking
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert result.ended_by == "agent"
+    row = await _row(tmp_path, result.call_id)
+    assert (row.status, row.outcome) == ("ended", "gateway_lost")
+    assert row.recording
+
+
+async def _row(folder: Path, call_id: str) -> Call:
+    database = Database(load(data_dir=folder).database)
+    try:
+        return await ended_row(CallStore(database), call_id)
+    finally:
+        await database.close()
