@@ -83,7 +83,9 @@ def main() -> None:
         print(json.dumps(figures, indent=2))
         return
     for rate, shares in figures.items():
-        print(f"words misheard {float(rate):4.0%}: " + "  ".join(f"{kind} {share:.1%}" for kind, share in shares.items()))
+        print(
+            f"words misheard {float(rate):4.0%}: " + "  ".join(f"{kind} {share:.1%}" for kind, share in shares.items())
+        )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ and ``RUDE`` stand for whole kinds of speech; the sentence model takes it from t
 
 from collections.abc import Mapping
 
+from agent.engines.cascade.responder.words import word_set
+
 GREETING = "greeting"
 THANKS = "thanks"
 GOODBYE = "goodbye"
@@ -200,19 +202,21 @@ REPLIES: Mapping[str, tuple[str, ...]] = {
 ANYTHING_ELSE = ("Is there anything else I can help you with?", "Anything else you'd like to know?")
 
 OPENERS = (
-    "hi there|hello there|hello|hi|hey|good morning|good afternoon|good evening|okay|ok|all right|alright|right|so|well|"
-    "um|uh|er|ah|oh|yes|yeah|yep|please|great|perfect|thank you very much|thank you so much|thank you|thanks a lot|"
+    "hi there|hello there|hello|hi|hey|good morning|good afternoon|good evening|okay|ok|all right|alright|right|so|"
+    "well|um|uh|er|ah|oh|yes|yeah|yep|please|great|perfect|thank you very much|thank you so much|thank you|thanks a lot|"
     "thanks|sorry|excuse me|and|now|then|actually|listen|look|got it|i see|sure|fine"
 )
 """Words before the matter itself; they are cut off before meaning is compared."""
 
-FILLERS = frozenset("um uh er ah oh hm hmm mm mhm mm-hmm uh-huh huh".split())
+FILLERS = frozenset(["um", "uh", "er", "ah", "oh", "hm", "hmm", "mm", "mhm", "mm-hmm", "uh-huh", "huh"])
 BACKCHANNELS = frozenset({"okay", "ok", "all right", "alright", "right", "i see", "got it", "sure", "fine", "great"})
 AGREEMENTS = frozenset({"yes", "yeah", "yep", "yes please", "sure", "yeah please", "yes i do", "yes there is"})
-DENIALS = frozenset({"no", "nope", "no thanks", "no thank you", "no i don't", "not really", "no that's all", "no that's it"})
+DENIALS = frozenset(
+    {"no", "nope", "no thanks", "no thank you", "no i don't", "not really", "no that's all", "no that's it"}
+)
 FAREWELL = r"\b(good ?bye|bye|bye bye|see you|have a (nice|good|great) (day|evening|one|weekend))\b"
-INSULTS = frozenset(
-    "idiot idiots stupid dumb moron morons useless incompetent ridiculous damn hell crap garbage rubbish liar liars "
-    "thieves crooks scam rip-off ripoff hate worst terrible awful pathetic fool fools shut suck sucks joke clowns "
-    "nonsense bullshit ass asshole fuck fucking shit bloody hopeless worthless disgusting".split()
+INSULTS = word_set(
+    "idiot idiots stupid dumb moron morons useless incompetent ridiculous damn hell crap garbage rubbish liar "
+    "liars thieves crooks scam rip-off ripoff hate worst terrible awful pathetic fool fools shut suck sucks joke "
+    "clowns nonsense bullshit ass asshole fuck fucking shit bloody hopeless worthless disgusting"
 )

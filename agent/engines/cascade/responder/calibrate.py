@@ -33,7 +33,7 @@ from agent.engines.cascade.responder import surface
 from agent.engines.cascade.responder.encoder import Vector
 from agent.engines.cascade.responder.index import ACT, FEATURES, NONE_FEATURES, CardIndex, Entry, Query, entries_of
 from agent.engines.cascade.responder.sentence_model import SentenceModel, model_folder
-from agent.engines.cascade.responder.words import COMMON, sound, split_words, stem
+from agent.engines.cascade.responder.words import COMMON, sound, split_words
 
 ERROR_RATES = (0.0, 0.1, 0.2)
 PENALTY = 2e-4
@@ -180,9 +180,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write weights.json beside this module")
     arguments = parser.parse_args()
     encoded = Encoded()
-    found = [
-        trial for number, path in enumerate(arguments.cards) for trial in trials(number, read_card(path), encoded)
-    ]
+    found = [trial for number, path in enumerate(arguments.cards) for trial in trials(number, read_card(path), encoded)]
     shares: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for number in range(len(arguments.cards)):
         weights = fit([trial for trial in found if trial.card != number])

@@ -18,7 +18,7 @@ from agent.engines.cascade.ports import Reply, Transcript
 from agent.engines.cascade.responder import acts, phrasing, surface
 from agent.engines.cascade.responder.index import ACT, FACT, Entry
 from agent.engines.cascade.responder.understanding import Meaning, Understanding
-from agent.engines.cascade.responder.words import split_words, stem
+from agent.engines.cascade.responder.words import split_words, stem, word_set
 
 HEARD_SHARE = 0.7
 """Share of a sentence that must have been audible for it to count as said."""
@@ -145,13 +145,16 @@ class EmbeddedSession:
 
     def _is_proof(self, text: str) -> bool:
         words = split_words(text)
-        return bool(surface.name_given(text, self._no_names)) or surface.gives_numbers(text) or any(
-            word.isdigit() for word in words
-        ) or len(words) <= 3
+        return (
+            bool(surface.name_given(text, self._no_names))
+            or surface.gives_numbers(text)
+            or any(word.isdigit() for word in words)
+            or len(words) <= 3
+        )
 
     def _is_only_a_name(self, rest: str, name: str) -> bool:
         others = set(split_words(rest)) - set(name.lower().split())
-        return others <= set("my name is name's i'm i am it's this calling speaking here called and the".split())
+        return others <= word_set("my name is name's i'm i am it's this calling speaking here called and the")
 
     # What meanings decide
 
@@ -254,7 +257,7 @@ class EmbeddedSession:
             yield Reply(f"My name is spelled: {phrasing.spelled(self._card.agent_name)}", acts.SPELL)
 
     def _identity(self, asked: str) -> Iterator[Reply]:
-        own = f"I'm {self._card.agent_name}, {_article(self._card.role)} at {self._card.company}."
+        own = f"I'm {self._card.agent_name}, {phrasing.with_article(self._card.role)} at {self._card.company}."
         if re.search(r"robot|machine|computer|real|human|person|artificial|a i\b|\bai\b|bot\b|recording", asked):
             own = f"I'm {self._card.agent_name}, the automated {_bare(self._card.role)} of {self._card.company}."
         yield Reply(f"{own} How can I help you?", acts.IDENTITY)
@@ -314,9 +317,3 @@ def _starts_alike(spoken: str, text: str) -> bool:
 
 def _bare(role: str) -> str:
     return re.sub(r"^(a|an|the)\s+", "", role)
-
-
-def _article(role: str) -> str:
-    if re.match(r"^(a|an|the)\s", role):
-        return role
-    return f"{'an' if role[:1].lower() in 'aeiou' else 'a'} {role}"

@@ -1,6 +1,6 @@
 """One card as a list of things the agent can answer, and how much an utterance looks like each of them.
 
-    card ─▶ Entry, Entry, … ─▶ CardIndex ─▶ features [entries, FEATURES] of an utterance ─▶ ranking
+card ─▶ Entry, Entry, … ─▶ CardIndex ─▶ features [entries, FEATURES] of an utterance ─▶ ranking
 """
 
 import re
@@ -38,7 +38,10 @@ NONE_FEATURES = ("bias", "say", "topic")
 _CUES = tuple(
     (re.compile(pattern), frozenset(kinds.split()))
     for pattern, kinds in (
-        (r"\bhow much\b.*\b(take|hold|weigh|time)\b|\bhow many\b|\bhow (big|large|heavy|far|tall)\b", "quantity text duration"),
+        (
+            r"\bhow much\b.*\b(take|hold|weigh|time)\b|\bhow many\b|\bhow (big|large|heavy|far|tall)\b",
+            "quantity text duration",
+        ),
         (r"\bhow much\b|\bcosts?\b|\bprices?\b|\bfees?\b|\bcharges?\b", "amount percentage text"),
         (r"\bhow long\b|\bhow (soon|quickly|fast)\b", "duration date time text"),
         (r"\bwhat time\b|\bwhich hours\b|\bwhat hours\b", "time text"),

@@ -2,9 +2,11 @@
 
 import re
 
-_LOWER_WHEN_LATER = frozenset(
+from agent.engines.cascade.responder.words import word_set
+
+_LOWER_WHEN_LATER = word_set(
     "the our we your you it that this these those there a an yes no for if all they in on at as by to with is are "
-    "normally usually please".split()
+    "normally usually please"
 )
 _AGAIN = ("As I said, ", "As I mentioned, ", "Once more: ")
 
@@ -34,7 +36,19 @@ def with_name(sentence: str, name: str) -> str:
     return f"{match.group(1)}, {name.split()[0]}{match.group(2)}{sentence[match.end() :]}"
 
 
-def sentences(text: str) -> list[str]:
-    """Split ``text`` at sentence ends, not at "7:30 a.m." or "No. 5" or a decimal point."""
-    parts = re.split(r"(?<=[.!?])(?<!\b[A-Za-z]\.)(?<!\b(?:Mr|Ms|Dr|No|St)\.)(?<!\bMrs\.)\s+(?=[A-Z\"'“])", text.strip())
-    return [part for part in parts if part]
+def with_article(role: str) -> str:
+    """Return ``role`` with "a" or "an", unless it has an article: "an agent", "the concierge"."""
+    if re.match(r"(a|an|the)\s", role):
+        return role
+    return f"{'an' if role[:1].lower() in tuple('aeiou') else 'a'} {role}"
+
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-Za-z]\.)(?<!\b(?:Mr|Ms|Dr|No|St)\.)(?<!\bMrs\.)\s+(?=[A-Z\"'“\[])")
+
+
+def sentences(text: str, *, keep_end: bool = False) -> list[str]:
+    """Split ``text`` at sentence ends, not at "7:30 a.m.", "No. 5" or a decimal point.
+
+    ``keep_end`` leaves white space at the end of the last part, for text that is still growing.
+    """
+    return [part for part in _SENTENCE_END.split(text.lstrip() if keep_end else text.strip()) if part]

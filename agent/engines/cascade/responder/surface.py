@@ -3,7 +3,7 @@
 import re
 
 from agent.engines.cascade.responder import acts
-from agent.engines.cascade.responder.words import COMMON, split_words
+from agent.engines.cascade.responder.words import COMMON, split_words, word_set
 
 _OPENER = re.compile(rf"^(?:{acts.OPENERS})\b(?!-)\s*")
 _STARTERS = (
@@ -20,7 +20,7 @@ _NAME = re.compile(
 )
 _SURE_NAME = re.compile(r"\b(name|called|call me)\b", re.IGNORECASE)
 _NAME_TAIL = frozenset({"speaking", "here", "calling"})
-_NUMBER_WORDS = frozenset("zero oh one two three four five six seven eight nine ten double triple nought".split())
+_NUMBER_WORDS = word_set("zero oh one two three four five six seven eight nine ten double triple nought")
 _LETTER_SOUND = re.compile(r"^[a-z]$|^\d+$")
 
 
@@ -42,8 +42,11 @@ def is_follow_up(text: str) -> bool:
     """Return whether ``text`` (lower case) seems to lean on what was said before."""
     words = split_words(text)
     telling = [word for word in words if word not in COMMON]
-    return bool(_FOLLOW_UP.search(text)) or not telling or (len(words) <= 3 and len(telling) <= 1) or (
-        len(telling) <= 1 and bool(_POINTER.search(text))
+    return (
+        bool(_FOLLOW_UP.search(text))
+        or not telling
+        or (len(words) <= 3 and len(telling) <= 1)
+        or (len(telling) <= 1 and bool(_POINTER.search(text)))
     )
 
 

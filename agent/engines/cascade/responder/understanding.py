@@ -1,8 +1,8 @@
 """From a transcript to what is meant: the entries asked for, in the order they were asked.
 
-    readings ─┬─ whole ────▶ rank ─┐
-              ├─ clauses ──▶ rank ─┼─▶ Meaning, Meaning, …
-              └─ with the last topic ▶ rank ─┘
+readings ─┬─ whole ────▶ rank ─┐
+          ├─ clauses ──▶ rank ─┼─▶ Meaning, Meaning, …
+          └─ with the last topic ▶ rank ─┘
 """
 
 from collections.abc import Sequence

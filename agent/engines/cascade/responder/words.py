@@ -13,13 +13,19 @@ from functools import lru_cache
 _WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 _SPLIT_NUMBER = re.compile(r"(?<=\d)[,.](?=\d)")
 
-COMMON = frozenset(
-    "a an the this that these those it its i me my mine we us our you your yours he she him her his they them their "
-    "is are am was were be been being do does did done have has had having will would can could shall should may "
-    "might must to of in on at for from with by about as into up out so and or but if then than there here what "
-    "which who whom whose when where why how much many long any some no not yes please just also too very really "
-    "get got give tell say know want need like let make go going i'm i'd i'll i've you're it's that's what's "
-    "don't doesn't didn't isn't aren't can't won't there's um uh well okay ok hi hello thanks thank".split()
+
+def word_set(text: str) -> frozenset[str]:
+    """Return the words of ``text``, which are apart by white space."""
+    return frozenset(text.split())
+
+
+COMMON = word_set(
+    "a an the this that these those it its i me my mine we us our you your yours he she him her his they them "
+    "their is are am was were be been being do does did done have has had having will would can could shall "
+    "should may might must to of in on at for from with by about as into up out so and or but if then than there "
+    "here what which who whom whose when where why how much many long any some no not yes please just also too "
+    "very really get got give tell say know want need like let make go going i'm i'd i'll i've you're it's that's "
+    "what's don't doesn't didn't isn't aren't can't won't there's um uh well okay ok hi hello thanks thank"
 )
 """Words that say little about which fact is asked for."""
 
@@ -129,7 +135,7 @@ class Vocabulary:
             return {word: 1.0}
         key = sound(word)
         found = {other: NEAR_SOUND for other in self._near(key)}
-        found |= {other: SAME_SOUND for other in self.by_sound.get(key, ()) if len(key) >= 2}
+        found |= {word: 1.0} | {other: SAME_SOUND for other in self.by_sound.get(key, ()) if len(key) >= 2}
         return found
 
     def _near(self, key: str) -> Iterable[str]:
