@@ -16,7 +16,8 @@ from starlette.datastructures import ImmutableMultiDict
 
 from telephony.carrier import CallHandler, Carrier, Instruction, SayAndHangUp
 from telephony.errors import BadSignature, BadStream, BadWebhook
-from telephony.socket import close, open_socket
+from telephony.limits import LineLimits, MessageLimit, RateLimit
+from telephony.socket import POLICY_VIOLATION, RouteSocket, close, open_socket
 
 log = structlog.get_logger(__name__)
 
@@ -24,86 +25,126 @@ MAX_FORM_BYTES = 64 * 1024
 APOLOGY = "We are sorry, your call cannot be taken at the moment. Please call again in a few minutes."
 _MAX_FORM_FIELDS = 200
 _HANDLER_TIMEOUT_S = 10.0  # Twilio gives a webhook up after 15 s, and the caller hears its own error message
-_POLICY_VIOLATION, _INTERNAL_ERROR = 1008, 1011
+_REFUSALS_LOGGED_PER_MINUTE = 60
+_INTERNAL_ERROR = 1011
 
 Form = ImmutableMultiDict[str, str]
 
 
-def telephony_router(carrier: Carrier, handler: CallHandler, *, start_timeout_s: float) -> APIRouter:
+def telephony_router(
+    carrier: Carrier, handler: CallHandler, *, start_timeout_s: float, limits: LineLimits | None = None
+) -> APIRouter:
     """Return the routes of one carrier; ``start_timeout_s`` is how long a socket may take to say which call it is."""
     router = APIRouter(include_in_schema=False)
-
-    async def answer(form: Form) -> Instruction:
-        return await handler.answer(carrier.inbound_call(form))
-
-    async def after_stream(form: Form) -> Instruction:
-        return await handler.after_stream(carrier.stream_ended(form))
+    line = _Line(carrier, handler, start_timeout_s, limits or LineLimits())
 
     @router.post(carrier.webhook_path)
     async def webhook(request: Request) -> Response:
-        return await _instruct(carrier, request, carrier.webhook_path, answer)
+        return await line.instruct(request, carrier.webhook_path, line.answer)
 
     @router.post(carrier.action_path)
     async def action(request: Request) -> Response:
-        return await _instruct(carrier, request, carrier.action_path, after_stream)
+        return await line.instruct(request, carrier.action_path, line.after_stream)
 
     @router.websocket(carrier.media_path)
     async def media(websocket: WebSocket) -> None:
-        try:
-            carrier.check_socket(_signed_path(carrier.media_path, websocket), websocket.headers)
-        except BadSignature as error:
-            log.warning("media socket refused", reason=str(error))
-            await websocket.send_denial_response(Response(str(error), status_code=403, media_type="text/plain"))
-            return
-        await websocket.accept()
-        await _carry(carrier, handler, websocket, start_timeout_s)
+        await line.media(websocket)
 
     return router
 
 
-async def _instruct(
-    carrier: Carrier, request: Request, path: str, decide: Callable[[Form], Awaitable[Instruction]]
-) -> Response:
-    form = await _read_form(request)
-    try:
-        carrier.check_webhook(_signed_path(path, request), form, request.headers)
-    except BadSignature as error:
-        log.warning("webhook refused", reason=str(error))
-        raise HTTPException(403, str(error)) from None
-    try:
-        async with asyncio.timeout(_HANDLER_TIMEOUT_S):
-            instruction = await decide(form)
-    except BadWebhook as error:
-        log.warning("webhook unusable", reason=str(error))
-        raise HTTPException(400, str(error)) from None
-    except Exception as error:  # whatever went wrong, somebody is on the phone
-        _log_failure("webhook failed", error)
-        instruction = SayAndHangUp(APOLOGY)
-    return Response(carrier.render(instruction), media_type="application/xml")
+class _Line:
+    """What the three routes of one carrier share."""
 
+    def __init__(self, carrier: Carrier, handler: CallHandler, start_timeout_s: float, limits: LineLimits) -> None:
+        self._carrier = carrier
+        self._handler = handler
+        self._start_timeout_s = start_timeout_s
+        self._messages_per_s = limits.messages_per_s
+        self._calls = RateLimit(limits.calls_per_minute)
+        self._requests = RateLimit(limits.requests_per_minute)
+        self._streams = RateLimit(limits.streams_per_minute)
+        self._logged_refusals = RateLimit(_REFUSALS_LOGGED_PER_MINUTE)
 
-async def _carry(carrier: Carrier, handler: CallHandler, websocket: WebSocket, start_timeout_s: float) -> None:
-    try:
-        socket = await open_socket(websocket, carrier.media_protocol(), start_timeout_s)
-    except BadStream as error:
-        log.warning("media socket unusable", reason=str(error))
-        await close(websocket, _POLICY_VIOLATION, str(error))
-        return
-    async with asyncio.TaskGroup() as group:
-        reader = group.create_task(socket.read())
+    async def answer(self, form: Form) -> Instruction:
+        call = self._carrier.inbound_call(form)
+        self._limit_requests(call.call_id)
+        if not self._calls.allows(call.from_number):
+            log.warning("too many calls from one number", call_id=call.call_id)
+            return SayAndHangUp(APOLOGY)
+        return await self._handler.answer(call)
+
+    async def after_stream(self, form: Form) -> Instruction:
+        ended = self._carrier.stream_ended(form)
+        self._limit_requests(ended.call_id)
+        return await self._handler.after_stream(ended)
+
+    async def instruct(self, request: Request, path: str, decide: Callable[[Form], Awaitable[Instruction]]) -> Response:
+        """Answer a webhook: check who asks, let ``decide``, and never leave the caller without an instruction."""
+        form = await _read_form(request)
         try:
-            await handler.media(socket)
+            self._carrier.check_webhook(_signed_path(path, request), form, request.headers)
+        except BadSignature as error:
+            self._log_refusal("webhook refused", error)
+            raise HTTPException(403, str(error)) from None
+        try:
+            async with asyncio.timeout(_HANDLER_TIMEOUT_S):
+                instruction = await decide(form)
+        except BadWebhook as error:
+            log.warning("webhook unusable", reason=str(error))
+            raise HTTPException(400, str(error)) from None
+        except HTTPException:
+            raise
+        except Exception as error:  # whatever went wrong, somebody is on the phone
+            _log_failure("webhook failed", error)
+            instruction = SayAndHangUp(APOLOGY)
+        return Response(self._carrier.render(instruction), media_type="application/xml")
+
+    async def media(self, websocket: WebSocket) -> None:
+        """Refuse a socket before its upgrade, or carry its call to the end."""
+        try:
+            self._carrier.check_socket(_signed_path(self._carrier.media_path, websocket), websocket.headers)
+        except BadSignature as error:
+            self._log_refusal("media socket refused", error)
+            await websocket.send_denial_response(Response(str(error), status_code=403, media_type="text/plain"))
+            return
+        await websocket.accept()
+        limit = MessageLimit(self._messages_per_s)
+        try:
+            socket = await open_socket(websocket, self._carrier.media_protocol(), limit, self._start_timeout_s)
+            if not self._streams.allows(socket.start.call_id):
+                raise BadStream("The call opened too many media sockets.")
         except BadStream as error:
-            log.warning("media stream refused", reason=str(error))
-            await socket.close(_POLICY_VIOLATION, str(error))
-        except Exception as error:
-            _log_failure("call failed", error)
-            await socket.close(_INTERNAL_ERROR, "The call failed.")
-        finally:
-            reader.cancel()
-    if socket.lost_messages:
-        log.warning("call was too slow for its socket", lost_messages=socket.lost_messages)
-    await socket.close()
+            log.warning("media socket unusable", reason=str(error))
+            await close(websocket, POLICY_VIOLATION, str(error))
+            return
+        await self._carry(socket)
+
+    async def _carry(self, socket: RouteSocket) -> None:
+        async with asyncio.TaskGroup() as group:
+            reader = group.create_task(socket.read())
+            try:
+                await self._handler.media(socket)
+            except BadStream as error:
+                log.warning("media stream refused", reason=str(error))
+                await socket.close(POLICY_VIOLATION, str(error))
+            except Exception as error:
+                _log_failure("call failed", error)
+                await socket.close(_INTERNAL_ERROR, "The call failed.")
+            finally:
+                reader.cancel()
+        if socket.lost_messages:
+            log.warning("call was too slow for its socket", lost_messages=socket.lost_messages)
+        await socket.close()
+
+    def _limit_requests(self, call_id: str) -> None:
+        if not self._requests.allows(call_id):
+            log.warning("too many webhooks of one call", call_id=call_id)
+            raise HTTPException(429, "Too many requests about one call.", {"Retry-After": "60"})
+
+    def _log_refusal(self, message: str, error: BadSignature) -> None:
+        if self._logged_refusals.allows(str(error)):  # whoever floods us with forgeries shall not flood the log
+            log.warning(message, reason=str(error))
 
 
 async def _read_form(request: Request) -> Form:

@@ -13,10 +13,12 @@ import structlog
 from fastapi import WebSocket, WebSocketDisconnect
 
 from telephony.errors import BadStream
+from telephony.limits import MessageLimit
 from telephony.media import MediaProtocol, StreamStarted
 
 log = structlog.get_logger(__name__)
 
+POLICY_VIOLATION = 1008
 _QUEUED_MESSAGES = 500  # ten seconds of packets
 _MESSAGES_BEFORE_START = 100
 _SEND_TIMEOUT_S = 5.0
@@ -26,23 +28,30 @@ _SILENT_LINE_S = 20.0  # a living carrier sends 50 messages a second
 class RouteSocket:
     """``telephony.carrier.MediaSocket`` over an accepted WebSocket; made by ``open_socket``."""
 
-    def __init__(self, websocket: WebSocket, protocol: MediaProtocol, start: StreamStarted) -> None:
+    def __init__(
+        self, websocket: WebSocket, protocol: MediaProtocol, start: StreamStarted, limit: MessageLimit
+    ) -> None:
         self.start = start
         self.protocol = protocol
         self.lost_messages = 0
         self._websocket = websocket
+        self._limit = limit
         self._messages: deque[str | bytes] = deque()
         self._news = asyncio.Event()
         self._over = False
         self._closed = False
 
     async def read(self) -> None:
-        """Take in messages until the other side is gone or says nothing for 20 s; run beside the call."""
+        """Take in messages until the other side is gone, says nothing for 20 s, or too much; run beside the call."""
         try:
             while True:
                 async with asyncio.timeout(_SILENT_LINE_S):
                     message = await _next_message(self._websocket)
                 if message is None:
+                    break
+                if not self._limit.allows(message):
+                    log.warning("media socket flooded", stream_id=self.start.stream_id)
+                    await self.close(POLICY_VIOLATION, "The media socket sent more than any call does.")
                     break
                 if len(self._messages) >= _QUEUED_MESSAGES:
                     self._messages.popleft()
@@ -80,11 +89,13 @@ class RouteSocket:
         await close(self._websocket, code, reason)
 
 
-async def open_socket(websocket: WebSocket, protocol: MediaProtocol, timeout_s: float) -> RouteSocket:
+async def open_socket(
+    websocket: WebSocket, protocol: MediaProtocol, limit: MessageLimit, timeout_s: float
+) -> RouteSocket:
     """Wait for the stream's start on an accepted WebSocket.
 
     Raises:
-        BadStream: it did not come in time, or the other side left.
+        BadStream: it did not come in time or among the first messages, or the other side left.
     """
     try:
         async with asyncio.timeout(timeout_s):
@@ -94,10 +105,12 @@ async def open_socket(websocket: WebSocket, protocol: MediaProtocol, timeout_s: 
                     raise BadStream("The media socket was closed before its start message.")
                 event = protocol.receive(message)
                 if isinstance(event, StreamStarted):
-                    return RouteSocket(websocket, protocol, event)
+                    return RouteSocket(websocket, protocol, event, limit)
+                if not limit.allows(message):
+                    break
     except TimeoutError:
         raise BadStream(f"The media socket sent no start message within {timeout_s:g} s.") from None
-    raise BadStream(f"The media socket sent {_MESSAGES_BEFORE_START} messages and no start among them.")
+    raise BadStream("The media socket sent too much before its start message.")
 
 
 async def close(websocket: WebSocket, code: int, reason: str) -> None:

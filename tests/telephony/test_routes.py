@@ -104,7 +104,7 @@ async def test_a_socket_that_babbles_before_its_start_is_closed(serve):
         for _ in range(100):
             await socket.send(MEDIA)
         code, reason = await closed(socket)
-    assert (code, "no start among them" in reason) == (1008, True)
+    assert (code, "too much before its start" in reason) == (1008, True)
 
 
 async def test_a_socket_that_leaves_before_its_start_hurts_nobody(serve):
