@@ -203,8 +203,8 @@ ANYTHING_ELSE = ("Is there anything else I can help you with?", "Anything else y
 
 OPENERS = (
     "hi there|hello there|hello|hi|hey|good morning|good afternoon|good evening|okay|ok|all right|alright|right|so|"
-    "well|um|uh|er|ah|oh|yes|yeah|yep|please|great|perfect|thank you very much|thank you so much|thank you|thanks a lot|"
-    "thanks|sorry|excuse me|and|now|then|actually|listen|look|got it|i see|sure|fine"
+    "well|um|uh|er|ah|oh|yes|yeah|yep|please|great|perfect|thank you very much|thank you so much|thank you|"
+    "thanks a lot|thanks|sorry|excuse me|and|now|then|actually|listen|look|got it|i see|sure|fine"
 )
 """Words before the matter itself; they are cut off before meaning is compared."""
 

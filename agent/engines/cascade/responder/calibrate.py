@@ -22,6 +22,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -58,22 +59,31 @@ def read_card(path: Path) -> RoleCard:
     """Read a library file as engines see it, without its test questions."""
     data = yaml.safe_load(path.read_text())
     facts = [
-        CardFact(f["id"], f["topic"], f["kind"], str(f["value"]), f["say"], *_texts(f, "questions", "keywords"))
-        for f in data["facts"]
-    ]
+        CardFact(
+            part["id"], part["topic"], part["kind"], str(part["value"]), part["say"],
+            questions=_texts(part, "questions"), keywords=_texts(part, "keywords"),
+        )
+        for part in data["facts"]
+    ]  # fmt: skip
     rules = [
-        CardRule(r["id"], r["kind"], r["text"], r.get("say", ""), *_texts(r, "questions", "forbidden_phrases"))
-        for r in data.get("rules", ())
-    ]
-    agent, says = data["agent"], ("greeting", "unknown_say", "off_topic_say", "rude_say", "closing_say")
+        CardRule(
+            part["id"], part["kind"], part["text"], part.get("say", ""),
+            questions=_texts(part, "questions"), forbidden_phrases=_texts(part, "forbidden_phrases"),
+        )
+        for part in data.get("rules", ())
+    ]  # fmt: skip
+    agent = data["agent"]
+    greeting, unknown, off_topic, rude, closing = (
+        str(data[name]) for name in ("greeting", "unknown_say", "off_topic_say", "rude_say", "closing_say")
+    )
     return RoleCard(
-        agent["name"], agent["company"], agent["role"], *(data[say] for say in says), tuple(facts), tuple(rules),
-        tuple(map(str, data.get("keywords", ()))),
+        agent["name"], agent["company"], agent["role"], greeting, unknown, off_topic, rude, closing,
+        facts=tuple(facts), rules=tuple(rules), keywords=_texts(data, "keywords"),
     )  # fmt: skip
 
 
-def _texts(part: dict[str, list[object]], *names: str) -> list[tuple[str, ...]]:
-    return [tuple(map(str, part.get(name, ()))) for name in names]
+def _texts(part: dict[str, Any], name: str) -> tuple[str, ...]:
+    return tuple(str(text) for text in part.get(name, ()))
 
 
 def misheard(text: str, rate: float, vocabulary: Sequence[str], chance: random.Random) -> str:

@@ -40,7 +40,7 @@ _CUES = tuple(
     for pattern, kinds in (
         (
             r"\bhow much\b.*\b(take|hold|weigh|time)\b|\bhow many\b|\bhow (big|large|heavy|far|tall)\b",
-            "quantity text duration",
+            "quantity text",
         ),
         (r"\bhow much\b|\bcosts?\b|\bprices?\b|\bfees?\b|\bcharges?\b", "amount percentage text"),
         (r"\bhow long\b|\bhow (soon|quickly|fast)\b", "duration date time text"),
@@ -81,7 +81,11 @@ def entries_of(card: RoleCard) -> tuple[Entry, ...]:
     rules = [
         Entry(rule.id, RULE, rule.kind, rule.questions, rule.say, rule.text) for rule in card.rules if rule.questions
     ]
-    return (*facts, *rules, *(Entry(name, ACT, name, phrases) for name, phrases in acts.PHRASES.items()))
+    return (*facts, *rules, *(_act(name) for name in acts.PHRASES))
+
+
+def _act(name: str) -> Entry:
+    return Entry(name, ACT, name, acts.PHRASES[name], keywords=tuple(acts.INSULTS) if name == acts.RUDE else ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ class Weights:
 @cache
 def fitted() -> Weights:
     """Read the weights that come with the package."""
-    table = json.loads((files(__package__) / "weights.json").read_text())
+    table = json.loads((Path(__file__).parent / "weights.json").read_text())
     return Weights(
         np.array([table["entry"][name] for name in FEATURES]), np.array([table["none"][name] for name in NONE_FEATURES])
     )
