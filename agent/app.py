@@ -30,6 +30,7 @@ from personas.admin import console
 from personas.db import Database, DatabaseError
 from personas.store import PersonaStore
 from telephony.carriers.twilio.carrier import TwilioCarrier
+from telephony.limits import LineLimits
 from telephony.routes import telephony_router
 
 log = structlog.get_logger(__name__)
@@ -80,7 +81,8 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
         "desk": desk,
     }.items():
         setattr(app.state, name, value)
-    app.include_router(telephony_router(carrier, desk, start_timeout_s=settings.stream_start_timeout_s))
+    limits = LineLimits(calls_per_minute=settings.caller_calls_per_minute)
+    app.include_router(telephony_router(carrier, desk, start_timeout_s=settings.stream_start_timeout_s, limits=limits))
     _add_health(app, database, engine, desk)
     console.mount(
         app,

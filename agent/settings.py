@@ -39,33 +39,55 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="Key that signs login cookies; empty means one is made and kept in the data folder.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level that is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level that is logged."
+    )
     log_format: Literal["console", "json"] = Field("console", description="Log lines for people, or JSON for machines.")
 
     # The phone network
-    twilio_account_sid: str = Field("", description="Twilio account SID; with the auth token it lets Parley hang up calls.")
+    twilio_account_sid: str = Field(
+        "", description="Twilio account SID; with the auth token it lets Parley hang up calls."
+    )
     twilio_auth_token: SecretStr = Field(
         SecretStr(""),
         description="Twilio auth token(s), comma-separated during rotation; requests not signed with one are refused.",
     )
-    stream_start_timeout_s: float = Field(5.0, gt=0, le=60, description="Seconds a media socket has to say which call it carries.")
+    stream_start_timeout_s: float = Field(
+        5.0, gt=0, le=60, description="Seconds a media socket has to say which call it carries."
+    )
+
+    caller_calls_per_minute: int = Field(
+        60, ge=0, le=10_000, description="Most calls a minute from one number; more hear an apology; 0 is no limit."
+    )
 
     # The engine
     engine: str = Field("cascade", description="Who answers: cascade, loopback, personaplex or remote.")
     engine_url: str = Field("", description="WebSocket URL of a PersonaPlex server, for the engine `remote`.")
     engine_slots: int = Field(0, ge=0, le=1_000, description="Most calls at once; 0 leaves it to the engine.")
-    engine_ready_timeout_s: float = Field(10.0, gt=0, le=120, description="Seconds an engine has to take in a role prompt.")
-    max_call_s: float = Field(3_600.0, gt=0, le=86_400, description="Longest call in seconds; then the agent's side hangs up.")
+    engine_ready_timeout_s: float = Field(
+        10.0, gt=0, le=120, description="Seconds an engine has to take in a role prompt."
+    )
+    max_call_s: float = Field(
+        3_600.0, gt=0, le=86_400, description="Longest call in seconds; then the agent's side hangs up."
+    )
 
     # The embedded cascade
-    recogniser_workers: int = Field(0, ge=0, le=64, description="Speech recognition processes; 0 means one for every two cores.")
-    llm_base_url: str = Field("", description="OpenAI-compatible chat endpoint that answers instead of the embedded responder.")
+    recogniser_workers: int = Field(
+        0, ge=0, le=64, description="Speech recognition processes; 0 means one for every two cores."
+    )
+    llm_base_url: str = Field(
+        "", description="OpenAI-compatible chat endpoint that answers instead of the embedded responder."
+    )
     llm_api_key: SecretStr = Field(SecretStr(""), description="Key for the chat endpoint.")
     llm_model: str = Field("", description="Model name for the chat endpoint.")
-    speech_base_url: str = Field("", description="OpenAI-compatible speech endpoint that speaks instead of the embedded voice.")
+    speech_base_url: str = Field(
+        "", description="OpenAI-compatible speech endpoint that speaks instead of the embedded voice."
+    )
     speech_api_key: SecretStr = Field(SecretStr(""), description="Key for the speech endpoint.")
     speech_model: str = Field("", description="Model name for the speech endpoint.")
-    tts: Literal["auto", "espeak", "flite"] = Field("auto", description="Embedded voice; auto takes flite where its program is installed.")
+    tts: Literal["auto", "espeak", "flite"] = Field(
+        "auto", description="Embedded voice; auto takes flite where its program is installed."
+    )
 
     @field_validator("public_url", "engine_url", "llm_base_url", "speech_base_url")
     @classmethod
