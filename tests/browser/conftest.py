@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, StorageState, sync_playwright
 from sqlalchemy import update
 
 from crm.admin import pages as call_pages
@@ -45,6 +45,7 @@ ARGUMENTS = (
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
 )
+DESK = {"viewport": {"width": 1280, "height": 900}, "timezone_id": "America/New_York", "locale": "en-US"}
 DENTAL = "brightwater-dental"
 LENGTH_MS = 42_000
 TURNS = (
@@ -105,6 +106,7 @@ class Site:
 
     url: str
     calls: dict[str, str]
+    log: CallStore
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -139,24 +141,45 @@ def new_site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 def context(chromium: Browser, site: Site) -> Iterator[BrowserContext]:
     """A browser without cookies; the test fails if a page complained on the console or broke the policy."""
-    context = chromium.new_context(
-        base_url=site.url, viewport={"width": 1280, "height": 900}, timezone_id="America/New_York", locale="en-US"
-    )
-    complaints: list[str] = []
-    context.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
-    context.on("weberror", lambda error: complaints.append(str(error.error)))
-    yield context
-    context.close()
-    unexpected = [text for text in complaints if "status of 4" not in text]  # Chromium notes every 4xx it was sent
-    assert not unexpected
+    with chromium.new_context(**DESK, base_url=site.url) as context:
+        complaints = _listen(context)
+        yield context
+    assert not complaints
 
 
 @pytest.fixture
-def page(context: BrowserContext, site: Site, sign_in: SignIn) -> Page:
-    """A signed-in page."""
-    page = context.new_page()
-    sign_in(page, site)
-    return page
+def page(chromium: Browser, site: Site, cookies: StorageState) -> Iterator[Page]:
+    """The start page after signing in; fails like ``context``."""
+    with chromium.new_context(**DESK, base_url=site.url, storage_state=cookies) as context:
+        complaints = _listen(context)
+        page = context.new_page()
+        page.goto("/")
+        yield page
+    assert not complaints
+
+
+@pytest.fixture(scope="module")
+def cookies(chromium: Browser, site: Site, sign_in: SignIn) -> StorageState:
+    """What a browser keeps after signing in."""
+    with chromium.new_context() as context:
+        page = context.new_page()
+        sign_in(page, site)
+        page.get_by_role("heading", name="Calls").wait_for()
+        return context.storage_state()
+
+
+def _listen(context: BrowserContext) -> list[str]:
+    """Return the list to which everything goes that pages complain about; Chromium's note of a 4xx is no complaint."""
+    context.set_default_timeout(10_000)
+    complaints: list[str] = []
+
+    def hear(text: str) -> None:
+        if "status of 4" not in text:
+            complaints.append(text)
+
+    context.on("console", lambda message: hear(message.text) if message.type != "log" else None)
+    context.on("weberror", lambda error: hear(str(error.error)))
+    return complaints
 
 
 @pytest.fixture(scope="session")
@@ -170,6 +193,18 @@ def sign_in() -> SignIn:
         page.get_by_role("button", name="Sign in").click()
 
     return fill
+
+
+@pytest.fixture
+def end_live_call(site: Site) -> Callable[[], None]:
+    """Ends the call in progress."""
+
+    def end() -> None:
+        finished = site.log.finish(site.calls["live"], status="ended", outcome="agent_hung_up", duration_ms=5_000)
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, finished).result()
+
+    return end
 
 
 def _served(template: Path, folder: Path, *, seeded: bool) -> Iterator[Site]:
@@ -193,7 +228,7 @@ def _served(template: Path, folder: Path, *, seeded: bool) -> Iterator[Site]:
     serving = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
     serving.start()
     try:
-        yield Site(f"http://127.0.0.1:{socket.getsockname()[1]}", ids)
+        yield Site(f"http://127.0.0.1:{socket.getsockname()[1]}", ids, calls)
     finally:
         server.should_exit = True
         serving.join()

@@ -1,0 +1,134 @@
+"""The console in a real browser: signing in, finding a call, listening to it, following a quote."""
+
+import re
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+pytestmark = pytest.mark.browser
+
+
+def test_signing_in_leads_to_the_page_that_was_wanted(context: BrowserContext, site, sign_in) -> None:
+    page = context.new_page()
+    sign_in(page, site, password="wrong password", path=f"/calls/{site.calls['whole']}")
+    expect(page.get_by_role("alert")).to_have_text("The user name or the password is wrong.")
+    page.get_by_label("Password").fill("correct horse battery")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Dental office front desk")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page).to_have_url(re.compile("/login$"))
+    page.goto(f"/calls/{site.calls['whole']}")
+    expect(page).to_have_url(re.compile("/login"))
+
+
+def test_a_form_without_its_token_is_refused(page: Page) -> None:
+    status = page.evaluate("fetch('/logout', {method: 'POST', body: new URLSearchParams()}).then(r => r.status)")
+    assert status == 403
+    page.goto("/calls")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Calls")
+
+
+def test_calls_are_listed_filtered_and_paged(page: Page) -> None:
+    rows = page.locator("#calls tbody tr")
+    expect(rows).to_have_count(30)
+    expect(rows.nth(1)).to_contain_text("The caller hung up")
+    expect(rows.nth(1)).to_contain_text("+1 ••• 143")
+    assert "+12025550143" not in page.content()
+    expect(rows.nth(2)).to_contain_text("No persona answers this number")
+    time = rows.nth(1).locator("time")
+    assert time.get_attribute("title").endswith("UTC")
+    assert time.text_content() != time.get_attribute("title")[:16], "times are shown in the reader's zone"
+
+    page.get_by_label("State").select_option("refused")
+    expect(rows).to_have_count(1)
+    expect(page).to_have_url(re.compile("status=refused"))
+    page.get_by_label("Ending").select_option("time_limit")
+    expect(page.locator("#calls")).to_contain_text("No call matches")
+
+    page.goto("/calls")
+    first = rows.first.locator("a").get_attribute("href")
+    page.get_by_role("link", name="Older calls").click()
+    expect(page).to_have_url(re.compile("cursor="))
+    assert rows.first.locator("a").get_attribute("href") != first
+    page.get_by_role("link", name="Newest calls").click()
+    assert rows.first.locator("a").get_attribute("href") == first
+
+
+def test_a_recording_plays_from_the_turn_that_was_chosen(page: Page, site) -> None:
+    page.goto(f"/calls/{site.calls['whole']}")
+    page.locator("#player.ready").wait_for()
+    expect(page.locator("#wave canvas").first).to_be_visible()
+    expect(page.locator("#clock")).to_have_text("0:00 / 0:42")
+
+    page.locator("#turn-7").get_by_role("button").click()
+    expect(page.locator("#clock")).to_have_text(re.compile("0:2[3-9] / 0:42"))
+    expect(page.locator("#turn-7")).to_have_class(re.compile("current"))
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+
+    page.locator("#clock").click()  # away from the button, so that keys are the page's
+    before = page.evaluate("audio.currentTime")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("audio.currentTime") == pytest.approx(before + 5, abs=0.5)
+    page.get_by_label("Speed").select_option("1.5")
+    assert page.evaluate("audio.playbackRate") == 1.5
+
+    box = page.locator("#wave").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 20)
+    assert page.evaluate("audio.currentTime") == pytest.approx(21, abs=1)
+
+
+def test_a_quote_leads_to_the_turn_it_stands_in(page: Page, site) -> None:
+    page.set_viewport_size({"width": 1280, "height": 400})
+    page.goto(f"/calls/{site.calls['whole']}")
+    page.locator("#player.ready").wait_for()
+    failed = page.locator(".verdicts").first
+    expect(failed).to_contain_text("Not kept")
+    expect(page.locator("#turn-9")).not_to_be_in_viewport()
+    failed.get_by_role("link", name="take two tablets").click()
+    expect(page.locator("#turn-9")).to_be_in_viewport()
+    expect(page.locator("#turn-9 mark")).to_have_text("take two tablets")
+    assert page.evaluate("audio.currentTime") == pytest.approx(32.3, abs=0.1)
+
+
+def test_a_call_says_who_interrupted_whom(page: Page, site) -> None:
+    page.goto(f"/calls/{site.calls['whole']}")
+    expect(page.locator("#turn-4")).to_contain_text("cut off")
+    expect(page.locator("#turn-5")).to_have_class(re.compile("backchannel"))
+    expect(page.locator("#turn-6")).to_contain_text("interrupts")
+    expect(page.locator("#turn-7")).to_contain_text("after 1.2 s")
+    timing = page.get_by_role("region", name="Timing")
+    expect(timing).to_contain_text("noticing that the caller is done")
+
+
+def test_a_call_in_progress_shows_itself_again_when_it_has_ended(page: Page, site, end_live_call) -> None:
+    page.goto(f"/calls/{site.calls['live']}")
+    expect(page.get_by_role("status")).to_contain_text("in progress")
+    end_live_call()
+    expect(page.get_by_text("The agent said goodbye")).to_be_visible(timeout=8_000)
+
+
+def test_the_persona_shows_its_versions(page: Page) -> None:
+    page.goto("/personas")
+    page.get_by_role("link", name="Dental office front desk").click()
+    expect(page.locator("#fact-cleaning_price")).to_contain_text("$120")
+    expect(page.get_by_role("region", name="Role prompt")).to_contain_text("Marisol Vega")
+    page.get_by_role("link", name="Version 2").click()
+    expect(page.get_by_text("not the version that answers calls")).to_be_visible()
+    expect(page.locator("main")).to_contain_text("Let me have someone call you back.")
+
+
+def test_light_and_dark_can_be_switched_and_stay(page: Page) -> None:
+    page.get_by_role("button", name="Switch between light and dark").click()
+    expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
+    page.goto("/personas")
+    expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
+
+
+def test_the_navigation_opens_on_a_phone(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    numbers = page.get_by_role("link", name="Numbers")
+    expect(numbers).not_to_be_visible()
+    page.get_by_role("button", name="Show the navigation").click()
+    numbers.click()
+    expect(page.get_by_role("cell", name="+15550100")).to_be_visible()
