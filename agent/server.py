@@ -49,14 +49,21 @@ async def serving(settings: Settings, engine: DuplexEngine | None = None) -> Asy
         app = create_app(settings.model_copy(update={"port": port}), engine)
         async with app.router.lifespan_context(app):
             server = _Server(_config(app), app.state.desk)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(server.serve(sockets=[listening]))
-                await server.up.wait()
-                host = f"[{settings.host}]" if ":" in settings.host else settings.host
-                try:
-                    yield RunningServer(f"http://{host}:{port}", app, server)
-                finally:
-                    server.stop()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(server.serve(sockets=[listening]))
+                    await server.up.wait()
+                    try:
+                        yield RunningServer(f"http://{_reachable(settings.host)}:{port}", app, server)
+                    finally:
+                        server.stop()
+            except BaseExceptionGroup as failures:  # the block's own error, as it was raised
+                raise failures.exceptions[0] from None
+
+
+def _reachable(host: str) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"[{host}]" if ":" in host else host
 
 
 class _Server(uvicorn.Server):

@@ -50,6 +50,12 @@ async def test_the_first_start_makes_up_a_password_and_keeps_a_key(tmp_path: Pat
     assert secret.read_text() == kept
 
 
+async def test_what_goes_wrong_beside_the_server_comes_out_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(LookupError, match="mine"):
+        async with serving(load(data_dir=tmp_path, port=0), LoopbackEngine(1, 0)):
+            raise LookupError("mine")
+
+
 async def test_a_port_in_use(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
