@@ -3,7 +3,8 @@
 login ──▶ signed cookie {user, stamp} ──▶ signed_in ──▶ a page
 """
 
-from urllib.parse import quote, urlsplit
+import re
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse
@@ -13,6 +14,8 @@ from starlette.responses import Response
 from personas.accounts import Accounts, User
 from personas.admin.csrf import SAFE_METHODS
 from personas.admin.rendering import Pages
+
+_ORIGIN = re.compile(r"^https?://[^/]*")
 
 
 class SignInNeeded(Exception):
@@ -36,19 +39,18 @@ async def signed_in(request: Request) -> User:
 
 def local_path(wanted: str) -> str:
     """Return ``wanted`` if it is a path on this server, else "/": a login must not send anybody elsewhere."""
-    parts = urlsplit(wanted)
-    is_local = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
-    return wanted if is_local and wanted.isprintable() and "\\" not in wanted else "/"
+    is_local = wanted.startswith("/") and not wanted.startswith("//") and "\\" not in wanted and wanted.isprintable()
+    return wanted if is_local else "/"
 
 
 async def ask_to_sign_in(request: Request, _error: Exception) -> Response:
     """Send a browser to the login page and back afterwards; answer anything else with 401."""
-    page = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     is_htmx = "HX-Request" in request.headers
     if is_htmx:
-        current = urlsplit(request.headers.get("HX-Current-URL", "/"))
-        page = current.path + (f"?{current.query}" if current.query else "")
-    login = f"/login?next={quote(page if is_htmx or request.method in SAFE_METHODS else '/', safe='')}"
+        page = _ORIGIN.sub("", request.headers.get("HX-Current-URL", ""))
+    else:
+        page = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    login = f"/login?next={quote(local_path(page) if request.method in SAFE_METHODS else '/', safe='')}"
     if is_htmx:
         return Response("Sign in first.", 401, {"HX-Redirect": login})
     if "text/html" in request.headers.get("Accept", ""):

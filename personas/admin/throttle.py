@@ -40,9 +40,11 @@ class Throttle:
         """Count an attempt; call it before the password is looked at, so that attempts at one moment count, too."""
         now = self._clock()
         for key, most in self._keys(account, address):
-            self._attempts.setdefault(key, deque(maxlen=most)).append(now)
-        if len(self._attempts) > KEPT_KEYS:
-            self._forget(now)
+            times = self._attempts.pop(key, None) or deque(maxlen=most)
+            times.append(now)
+            self._attempts[key] = times  # at the end: the first is the one not heard of for longest
+        while len(self._attempts) > KEPT_KEYS:
+            del self._attempts[next(iter(self._attempts))]
 
     def succeeded(self, account: str, address: str) -> None:
         """Take back the last attempt, and forget what this person mistyped before."""
@@ -62,12 +64,6 @@ class Throttle:
         if times is None or len(times) < most or now - times[0] >= WINDOW_S:
             return 0
         return int(times[0] + WINDOW_S - now) + 1
-
-    def _forget(self, now: float) -> None:
-        for key in [key for key, times in self._attempts.items() if not times or now - times[-1] >= WINDOW_S]:
-            del self._attempts[key]
-        while len(self._attempts) > KEPT_KEYS:
-            del self._attempts[next(iter(self._attempts))]
 
 
 def _network(address: str) -> str:
