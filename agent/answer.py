@@ -141,6 +141,7 @@ class CallDesk:
             opened = await self._board.calls.open_call(new)
         except BaseException:
             await session.close()
+            self._group.create_task(self._end_unconnected(call.call_id, FAILED))  # it may have been written
             raise
         self._reservations.hold(call.call_id, session)
         instruction = ConnectStream({NONCE: opened.nonce})

@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 SILENT_PEAK = 32  # of 32 768: -60 dBFS, where a telephone's µ-law ends too
 TEXT_GAP_FRAMES = 10  # 0.8 s without text end a response, as in pipecat's own full-duplex service
+CANCEL_S = 2.0  # an engine that ignores cancellation keeps no call alive
 MOST_UNANSWERED_FRAMES = 5_000 // FRAME_MS
 
 
@@ -63,7 +64,7 @@ class DuplexProcessor(FrameProcessor):
     async def cleanup(self) -> None:
         await super().cleanup()
         if self._speaking is not None:
-            await self.cancel_task(self._speaking)
+            await self.cancel_task(self._speaking, CANCEL_S)
             self._speaking = None
 
     def _hear(self, frame: CallerAudioFrame) -> None:

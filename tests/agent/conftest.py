@@ -20,7 +20,7 @@ def furnished(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -
     """A SQLite file with a user and with personas on their numbers, that tests copy."""
     path = tmp_path_factory.mktemp("furnished") / "parley.db"
     shutil.copyfile(sqlite_template, path)
-    furnishing = Thread(target=asyncio.run, args=(furnish(path),))
+    furnishing = Thread(target=asyncio.run, args=(furnish(f"sqlite+aiosqlite:///{path}"),))
     furnishing.start()
     furnishing.join()
     return path

@@ -234,9 +234,9 @@ def nonce_of(verbs: Sequence[twiml.Verb]) -> str:
     return verbs[0].parameters["nonce"]
 
 
-async def furnish(path: Path) -> None:
+async def furnish(database_url: str) -> None:
     """Put a user into a migrated database, and a persona on each of two numbers."""
-    database = Database(f"sqlite+aiosqlite:///{path}")
+    database = Database(database_url)
     personas = PersonaStore(database)
     await ensure_admin(database, "correct horse")
     await personas.import_cards([card(), card("bell-help", "Bell")])
