@@ -1,11 +1,38 @@
-"""How well a call kept its role: criteria from the card, verdicts with quotes, one score with its coverage."""
+"""How well a call kept its role: criteria from the card, verdicts with quotes, one score with its coverage.
 
-from collections.abc import Sequence
+card ─▶ rubric ─┐
+turns ──────────┴▶ facts, conduct ─▶ verdicts ─▶ scorecard ─▶ store
+"""
 
-from crm.call import Call, Scorecard, Turn
-from personas.persona import PersonaCard
+import asyncio
+
+from crm.call import Scorecard
+from crm.errors import CannotScore
+from crm.scoring.scorecard import score_call
+from crm.store import CallStore
+from personas.errors import PersonaError
+from personas.store import PersonaStore
+
+__all__ = ["score_and_store", "score_call"]
 
 
-def score_call(call: Call, turns: Sequence[Turn], card: PersonaCard) -> Scorecard:
-    """Score what was said against the card of the persona version that answered."""
-    raise NotImplementedError
+async def score_and_store(store: CallStore, personas: PersonaStore, call_id: str) -> Scorecard:
+    """Score a call with the card of the persona version that answered it, and keep the score beside earlier ones.
+
+    Raises:
+        UnknownCall: there is no such call.
+        CannotScore: no persona answered it, its version is gone, or nobody said anything.
+    """
+    call = await store.call(call_id)
+    if call.persona_version_id is None:
+        raise CannotScore("No persona answered this call, so there is nothing to score it against.")
+    turns = await store.turns(call_id)
+    if not turns:
+        raise CannotScore("Nothing was said on this call, so there is nothing to score.")
+    try:
+        version = await personas.version(call.persona_version_id)
+    except PersonaError:
+        raise CannotScore("The persona version that answered this call is gone.") from None
+    scorecard = await asyncio.to_thread(score_call, call, turns, version.card)
+    await store.save_score(call_id, version.id, scorecard)
+    return scorecard

@@ -1,0 +1,101 @@
+"""`parley score`: hold calls to their personas' role cards, and show the verdicts with their quotes."""
+
+import asyncio
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from crm.call import Scorecard
+
+Result = "Scorecard | str"
+MARKS = {"pass": "[green]✓[/green]", "fail": "[red]✗[/red]", "na": "[dim]–[/dim]", "unresolved": "[yellow]?[/yellow]"}
+
+
+def score(
+    call_id: Annotated[
+        str, typer.Argument(help="The call's id, as the list of calls shows it.", show_default=False)
+    ] = "",
+    every: Annotated[bool, typer.Option("--all", help="Score every call again; earlier scores are kept.")] = False,
+    unscored: Annotated[bool, typer.Option("--unscored", help="Score the calls that have no score yet.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Score calls against the role card of the persona version that answered them.
+
+    The score is the weight of what was kept over the weight of what came up; a critical failure caps it
+    at 50 %. Coverage says how much of what came up could be decided. Scoring again adds a score.
+    """
+    if (bool(call_id) + every + unscored) != 1:
+        raise typer.BadParameter("give one of CALL_ID, --all and --unscored")
+    results = asyncio.run(_score(call_id, every))
+    if as_json:
+        typer.echo(json.dumps([_plain(name, result) for name, result in results.items()], indent=2))
+    else:
+        _show(results)
+    if call_id and isinstance(results[call_id], str):
+        raise typer.Exit(1)
+
+
+async def _score(call_id: str, every: bool) -> "dict[str, Scorecard | str]":
+    """Each call's scorecard, or the sentence that says why it has none."""
+    from agent.settings import settings
+    from crm.errors import CrmError
+    from crm.scoring import score_and_store
+    from crm.store import CallStore
+    from personas.db import Database
+    from personas.store import PersonaStore
+
+    database = Database(settings().database)
+    store, personas = CallStore(database), PersonaStore(database)
+    results: dict[str, Scorecard | str] = {}
+    try:
+        names = [call_id] if call_id else await store.scorable() if every else await store.unscored()
+        while names:
+            for name in names:
+                try:
+                    results[name] = await score_and_store(store, personas, name)
+                except CrmError as error:
+                    results[name] = str(error)
+            # Unscored calls come a page at a time; those that cannot be scored come again.
+            names = [] if call_id or every else [name for name in await store.unscored() if name not in results]
+    finally:
+        await database.close()
+    return results
+
+
+def _plain(name: str, result: "Scorecard | str") -> dict[str, Any]:
+    if isinstance(result, str):
+        return {"call_id": name, "error": result}
+    return {"call_id": name, **asdict(result)}
+
+
+def _show(results: "dict[str, Scorecard | str]") -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    if not results:
+        console.print("Every call has a score.")
+    for name, result in results.items():
+        if isinstance(result, str):
+            typer.echo(f"{name}: {result}", err=True)
+            continue
+        total = "nothing applied" if result.score is None else f"{result.score:.0%}"
+        table = Table(title=f"{name}: {total}, coverage {result.coverage:.0%}", title_justify="left", expand=True)
+        for column in ("", "criterion", "the agent's words", "why"):
+            table.add_column(column, ratio=None if not column else 2)
+        for verdict in result.verdicts:
+            if verdict.result != "na":
+                quote = f"“{escape(verdict.quote)}”" if verdict.quote else ""
+                table.add_row(MARKS[verdict.result], escape(verdict.text), quote, escape(verdict.reason))
+        console.print(table)
+        left_out = sum(verdict.result == "na" for verdict in result.verdicts)
+        console.print(f"[dim]{left_out} criteria did not come up.[/dim]\n")
+
+
+def register(app: typer.Typer) -> None:
+    """Add `parley score`."""
+    app.command()(score)

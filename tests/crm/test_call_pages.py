@@ -1,0 +1,153 @@
+"""What the pages make of a call: marks on turns, quotes, figures, the recording in ranges."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from fastapi import FastAPI
+
+from crm.admin import pages
+from crm.admin.conversation import Piece, grouped, shown_turns
+from crm.admin.words import delay_parts, figures, in_words, masked, onsets
+from crm.call import NewCall, Severity, Turn, Verdict, VerdictResult
+from crm.dynamics import dynamics_of
+from crm.floor import ipus
+from crm.recordings import Recordings
+from crm.store import CallStore
+from crm.tracks import TrackWriter
+from personas.store import PersonaStore
+
+
+def verdict(
+    result: VerdictResult, quote: str = "", turn: int | None = None, severity: Severity = "major", id: str = "c"
+) -> Verdict:
+    return Verdict(id, "Says so", result, severity, 1.0, quote, turn, "")
+
+
+def test_turns_say_who_waited_interrupted_and_listened() -> None:
+    turns = [
+        Turn("agent", 0, 2_000, "hello"),
+        Turn("caller", 2_500, 4_000, "how much is it"),
+        Turn("agent", 4_900, 9_000, "it is"),
+        Turn("caller", 6_000, 6_400, "mm-hmm", backchannel=True),
+        Turn("caller", 8_400, 10_000, "wait"),
+        Turn("agent", 9_900, 12_000, "yes"),
+        Turn("caller", 10_500, 11_000, "so"),
+    ]
+    shown = shown_turns(turns, [])
+    assert [each.mark for each in shown] == ["", "", "", "backchannel", "interrupts", "interrupts", "overlaps"]
+    assert [each.is_cut_off for each in shown] == [False, False, True, False, True, False, False]
+    assert [each.response_ms for each in shown] == [None, None, 900, None, None, None, None]
+    assert [each.index for each in shown] == list(range(7))
+
+
+def test_quotes_are_marked_where_they_stand() -> None:
+    turns = [Turn("agent", 0, 2_000, "A cleaning is $120 and <b>takes</b> 45 minutes.")]
+    verdicts = [
+        verdict("fail", "45 minutes", 0),
+        verdict("pass", "cleaning is $120", 0),
+        verdict("pass", "$120 and", 0),
+        verdict("fail", "not in the text", 0),
+        verdict("pass", "$120", None),
+    ]
+    (shown,) = shown_turns(turns, verdicts)
+    assert shown.pieces == (
+        Piece("A "),
+        Piece("cleaning is $120", "pass"),
+        Piece(" and <b>takes</b> "),
+        Piece("45 minutes", "fail"),
+        Piece("."),
+    )
+
+
+def test_verdicts_begin_with_the_severest_failure() -> None:
+    verdicts = [
+        verdict("pass"),
+        verdict("fail", severity="minor", id="b"),
+        verdict("na"),
+        verdict("fail", severity="critical", id="a"),
+    ]
+    groups = grouped(verdicts)
+    assert [result for result, _title, _icon, _verdicts in groups] == ["fail", "pass", "na"]
+    assert [each.criterion_id for each in groups[0][3]] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        ("+12025550143", "+1 ••• 143"),
+        ("2025550143", "••• 143"),
+        ("+86", "+•••"),
+        ("anonymous", "a•••"),
+        ("", "unknown"),
+    ],
+)
+def test_numbers_are_masked(number: str, shown: str) -> None:
+    assert masked(number) == shown
+
+
+def test_figures_come_from_the_log() -> None:
+    caller = ipus("caller", [(0, 1_000), (4_000, 6_000)])
+    agent = ipus("agent", [(1_800, 4_300), (6_400, 8_000)])
+    measured = dynamics_of(caller, agent, 8_000).summary()
+    assert onsets(measured) == [("Answers after, median", 600.0), ("9 of 10 within", 760.0)]
+    assert ("Stopped when interrupted, median of 1", "300 ms") in figures(measured, {})
+    assert onsets({}) == []
+    assert figures({}, {"line_filled_ms": 40, "other_ms": 1_500, "endpoint_ms": 3}) == [
+        ("Gaps on the line, filled", "40 ms"),
+        ("Other", "1.5 s"),
+    ]
+    parts = delay_parts({"voice_ms": 100, "endpoint_ms": 300, "line_filled_ms": 40})
+    assert [(part.ms, part.left, part.width) for part in parts] == [(300, 0, 75), (100, 75, 25)]
+
+
+@pytest.fixture
+async def client(store: CallStore, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    app = FastAPI()
+    app.include_router(pages.section(store, PersonaStore(store.database), Recordings(tmp_path)).router)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        yield client
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_recording_is_given_in_ranges(
+    client: httpx.AsyncClient, store: CallStore, new_call: Callable[..., NewCall], tmp_path: Path
+) -> None:
+    opened = await store.open_call(new_call())
+    call_id = opened.call.id
+    recording = Recordings(tmp_path).new(call_id)
+    (tmp_path / recording).parent.mkdir(parents=True)
+    writer = TrackWriter(tmp_path / recording)
+    writer.place("agent", 0, np.full(8_000, 16_384, np.int16))
+    writer.close(8_000)
+    assert (await client.get(f"/calls/{call_id}/recording")).status_code == 404
+    await store.finish(call_id, status="ended", outcome="caller_hung_up", duration_ms=1_000, recording=recording)
+
+    whole = await client.get(f"/calls/{call_id}/recording")
+    assert (whole.status_code, whole.headers["Content-Type"], len(whole.content)) == (200, "audio/wav", 32_044)
+    part = await client.get(f"/calls/{call_id}/recording", headers={"Range": "bytes=1000-1999"})
+    assert part.status_code == 206
+    assert part.headers["Content-Range"] == "bytes 1000-1999/32044"
+    assert part.content == whole.content[1_000:2_000]
+    assert (await client.get(f"/calls/{call_id}/recording", headers={"Range": "bytes=99999-"})).status_code == 416
+    saved = await client.get(f"/calls/{call_id}/recording?download=true")
+    assert saved.headers["Content-Disposition"].startswith('attachment; filename="call-')
+    peaks = (await client.get(f"/calls/{call_id}/peaks")).json()
+    assert max(peaks["agent"]) == pytest.approx(0.5, abs=0.01)
+    assert max(peaks["caller"]) == 0
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_page_in_progress_is_told_when_to_load_again(
+    client: httpx.AsyncClient, store: CallStore, new_call: Callable[..., NewCall]
+) -> None:
+    call = (await store.open_call(new_call())).call
+    assert in_words(call) == "Ringing"
+    assert "HX-Refresh" not in (await client.get(f"/calls/{call.id}/status?seen=ringing")).headers
+    await store.finish(call.id, status="lost", outcome="gateway_lost")
+    assert (await client.get(f"/calls/{call.id}/status?seen=ringing")).headers["HX-Refresh"] == "true"
+    assert in_words(await store.call(call.id)) == "The server died in the call"
+    for path in ("/calls/nothing/status", "/calls/nothing/recording", "/calls/nothing/peaks", "/calls/nothing"):
+        assert (await client.get(path)).status_code == 404
