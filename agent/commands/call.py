@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from telephony.simulator.hearing import AgentEar
 
 _CALLERS_VOICE = "NATM1"
+_TOO_LATE_MS = 100
 
 Url = Annotated[str, typer.Option("--url", help="Where the server is reached; empty means this machine's PARLEY_PORT.")]
 To = Annotated[str, typer.Option("--to", help="The number that is dialled.")]
@@ -212,6 +213,9 @@ def _print(result: "CallResult", save: Path | None, as_json: bool) -> None:
         console.print(f"The line said: {sentence}", markup=False)
     for error in result.errors:
         console.print(f"Error {error.code or ''} at {error.at_ms / 1000:.1f} s: {error.text}", markup=False)
+    late_ms = max((stream.lateness_ms for stream in result.streams), default=0)
+    if late_ms > _TOO_LATE_MS:
+        console.print(f"This machine was busy: the phone itself was up to {late_ms} ms late.")
     agent_ms = sum(spurt.end_ms - spurt.start_ms for spurt in result.agent_spurts)
     console.print(
         f"{result.duration_ms / 1000:.1f} s, ended by the {result.ended_by}; the agent spoke {agent_ms / 1000:.1f} s; "

@@ -1,5 +1,8 @@
 """`parley call` as people run it."""
 
+import json
+from threading import Thread
+
 import pytest
 import soundfile
 import uvicorn
