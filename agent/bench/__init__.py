@@ -1,0 +1,1 @@
+"""Benchmarks behind `parley bench`: they play synthetic callers to real engines and count."""
