@@ -126,8 +126,9 @@ class Dynamics:
 
     def summary(self) -> dict[str, Any]:
         """Return everything as plain data, with the rates beside their counts."""
+        measured = onset([transfer.offset_ms for transfer in self.transfers])
         rates = {
-            "onset": asdict(measured) if (measured := onset([t.offset_ms for t in self.transfers])) else None,
+            "onset": asdict(measured) if measured else None,
             "false_takeover_rate": self.takeovers.rate,
             "backchannels_per_minute": self.backchannels.per_minute,
             "overlap_share": self.overlap.share,

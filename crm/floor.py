@@ -13,6 +13,7 @@ from crm.call import Side
 
 BACKCHANNEL_MS = 1_000  # a backchannel is shorter
 BACKCHANNEL_WORDS = 2  # and has no more words
+REACTION_MS = 200  # nobody answers what began less than this ago
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,11 @@ def floor_turns(caller: Sequence[Ipu], agent: Sequence[Ipu]) -> list[FloorTurn]:
 
 
 def is_backchannel(ipu: Ipu, holder: Sequence[Ipu]) -> bool:
-    """Return whether an IPU of the side that listens is a backchannel: under 1 s, at most two words,
-    and the holder, whose IPUs are given, speaks when it ends: it did not give the floor away.
+    """Return whether an IPU of the side that listens is a backchannel: under 1 s, at most two words, begun
+    while the holder of the floor, whose IPUs are given, speaks (or goes on sooner than it can have heard it),
+    and ended while the holder speaks: it did not give the floor away.
     """
     if ipu.end_ms - ipu.start_ms >= BACKCHANNEL_MS or (ipu.words or 0) > BACKCHANNEL_WORDS:
         return False
-    return any(other.start_ms < ipu.end_ms < other.end_ms for other in holder)
+    begins_under = any(other.start_ms < ipu.start_ms + REACTION_MS and ipu.start_ms < other.end_ms for other in holder)
+    return begins_under and any(other.start_ms < ipu.end_ms < other.end_ms for other in holder)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict
 from uuid import uuid4
 
-from sqlalchemy import Select, insert, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, insert, literal, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -336,16 +336,23 @@ def page_query(limit: int, cursor: str, where: CallFilter) -> Select[Any]:
             raise BadCursor("This page of calls cannot be found; start again from the first page.") from None
         key = tuple_(CallRow.created_at, CallRow.id)
         query = query.where(key < tuple_(literal(at, UtcDateTime), literal(call_id)))
-    for column in ("persona_slug", "status", "outcome"):
-        if value := getattr(where, column):
-            query = query.where(getattr(CallRow, column) == value)
+    return query.where(*matching(where))
+
+
+def matching(where: CallFilter) -> list[ColumnElement[bool]]:
+    """Return the conditions of a filter, for any query about calls."""
+    conditions = [
+        getattr(CallRow, column) == value
+        for column in ("persona_slug", "status", "outcome")
+        if (value := getattr(where, column))
+    ]
     if where.number:
-        query = query.where(or_(CallRow.from_number == where.number, CallRow.to_number == where.number))
+        conditions.append(or_(CallRow.from_number == where.number, CallRow.to_number == where.number))
     if where.since:
-        query = query.where(CallRow.created_at >= where.since)
+        conditions.append(CallRow.created_at >= where.since)
     if where.until:
-        query = query.where(CallRow.created_at < where.until)
-    return query
+        conditions.append(CallRow.created_at < where.until)
+    return conditions
 
 
 async def _known(session: AsyncSession, call_id: str) -> CallRow:

@@ -1,0 +1,189 @@
+"""Sums over many calls, for pages and reports; each figure is one query.
+
+Percentiles are those of all floor transfers pooled, not of calls: a call alone has too few.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import ColumnElement, Date, Executable, Float, and_, case, cast, func, select
+
+from crm.call import CallFilter
+from crm.dynamics import Onset, onset
+from crm.reference import Divergence, jsd_to_humans
+from crm.store import matching
+from crm.tables import CallRow, ScoreRow, TransferRow, VerdictRow
+from personas.db import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """Calls of one day (UTC)."""
+
+    day: date
+    calls: int
+    answered: int
+    minutes: float
+
+
+@dataclass(frozen=True, slots=True)
+class PersonaFigures:
+    """One persona's calls: mean ``score`` and ``coverage`` of those scored, offsets of all transfers pooled."""
+
+    slug: str
+    title: str
+    calls: int
+    scored: int
+    score: float | None
+    coverage: float | None
+    failed_critical: int
+    onset_p50_ms: float | None
+    onset_p90_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeCount:
+    """How many calls ended one way."""
+
+    status: str
+    outcome: str
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class CriterionCount:
+    """How a criterion was judged in the latest scores of the calls it applied to."""
+
+    criterion_id: str
+    text: str
+    passed: int
+    failed: int
+    unresolved: int
+
+
+@dataclass(frozen=True, slots=True)
+class Analytics:
+    """Figures of the calls in one database. ``CallFilter`` narrows them, as it does the list of calls."""
+
+    database: Database
+
+    async def days(self, where: CallFilter) -> list[Day]:
+        """Return calls by day, oldest first; days without calls are left out."""
+        day = func.date(CallRow.created_at) if self._is_sqlite else cast(func.timezone("UTC", CallRow.created_at), Date)
+        query = (
+            select(
+                day.label("day"),
+                func.count(),
+                func.count(CallRow.answered_at),
+                func.coalesce(func.sum(CallRow.duration_ms), 0),
+            )
+            .where(*matching(where))
+            .group_by("day")
+            .order_by("day")
+        )
+        return [
+            Day(found if isinstance(found, date) else date.fromisoformat(found), calls, answered, float(ms) / 60_000)
+            for found, calls, answered, ms in await self._rows(query)
+        ]
+
+    async def personas(self, where: CallFilter) -> list[PersonaFigures]:
+        """Return each persona's figures, the busiest first."""
+        query = (
+            select(
+                CallRow.persona_slug,
+                func.max(CallRow.persona_title),
+                func.count(),
+                func.count(CallRow.score),
+                func.avg(CallRow.score),
+                func.avg(case((CallRow.score.is_not(None), CallRow.coverage))),
+                func.count(case((CallRow.failed_critical > 0, 1))),
+            )
+            .where(CallRow.persona_slug.is_not(None), *matching(where))
+            .group_by(CallRow.persona_slug)
+            .order_by(func.count().desc(), CallRow.persona_slug)
+        )
+        waits = {slug: (p50, p90) for slug, p50, p90 in await self._rows(self._onset_percentiles(where))}
+        return [
+            PersonaFigures(*line, *(_rounded(wait) for wait in waits.get(line[0], (None, None))))
+            for line in await self._rows(query)
+        ]
+
+    def _onset_percentiles(self, where: CallFilter) -> Executable:
+        """p50 and p90 of all offsets by persona, by rank: the smallest with that share at or below it."""
+        offset = TransferRow.offset_ms.label("offset")
+        slug = CallRow.persona_slug
+        ranked = (
+            select(
+                slug.label("slug"),
+                offset,
+                func.row_number().over(partition_by=slug, order_by=TransferRow.offset_ms).label("place"),
+                func.count().over(partition_by=slug).label("number"),
+            )
+            .join(CallRow, CallRow.id == TransferRow.call_id)
+            .where(slug.is_not(None), *matching(where))
+            .subquery()
+        )
+
+        def at(share: float) -> ColumnElement[Any]:
+            reached = cast(ranked.c.place, Float) >= share * ranked.c.number
+            return func.min(case((reached, ranked.c.offset)))
+
+        return select(ranked.c.slug, at(0.5), at(0.9)).group_by(ranked.c.slug)
+
+    async def onset(self, where: CallFilter) -> Onset | None:
+        """Return the distribution of all offsets; None without any."""
+        return onset(await self._offsets(where))
+
+    async def divergence(self, where: CallFilter) -> Divergence | None:
+        """Return how far the offsets are from people's, beside what chance alone would show; None without any."""
+        return jsd_to_humans(await self._offsets(where))
+
+    async def _offsets(self, where: CallFilter) -> list[float]:
+        query = select(TransferRow.offset_ms).join(CallRow, CallRow.id == TransferRow.call_id)
+        return [offset for (offset,) in await self._rows(query.where(*matching(where)))]
+
+    async def outcomes(self, where: CallFilter) -> list[OutcomeCount]:
+        """Return how calls ended, the commonest first."""
+        query = (
+            select(CallRow.status, CallRow.outcome, func.count())
+            .where(*matching(where))
+            .group_by(CallRow.status, CallRow.outcome)
+            .order_by(func.count().desc(), CallRow.status, CallRow.outcome)
+        )
+        return [OutcomeCount(*line) for line in await self._rows(query)]
+
+    async def criteria(self, where: CallFilter) -> list[CriterionCount]:
+        """Return how each criterion was judged in the calls' latest scores, those that failed most first."""
+        latest = select(func.max(ScoreRow.id)).group_by(ScoreRow.call_id)
+
+        def judged(verdict: str) -> ColumnElement[int]:
+            return func.count(case((VerdictRow.verdict == verdict, 1)))
+
+        query = (
+            select(
+                VerdictRow.criterion_id,
+                func.max(VerdictRow.text),
+                judged("pass"),
+                judged("fail").label("failed"),
+                judged("unresolved"),
+            )
+            .join(ScoreRow, and_(ScoreRow.id == VerdictRow.score_id, ScoreRow.id.in_(latest)))
+            .join(CallRow, CallRow.id == ScoreRow.call_id)
+            .where(VerdictRow.verdict != "na", *matching(where))
+            .group_by(VerdictRow.criterion_id)
+            .order_by(judged("fail").desc(), VerdictRow.criterion_id)
+        )
+        return [CriterionCount(*line) for line in await self._rows(query)]
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self.database.url.get_backend_name() == "sqlite"
+
+    async def _rows(self, query: Executable) -> list[Any]:
+        async with self.database.session() as session:
+            return list((await session.execute(query)).all())
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 1)
