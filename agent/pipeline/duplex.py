@@ -38,7 +38,11 @@ MOST_UNANSWERED_FRAMES = 5_000 // FRAME_MS
 
 
 class DuplexProcessor(FrameProcessor):
-    """One session in a pipeline. Settles the call's end when the engine is lost or answers no more."""
+    """One session in a pipeline. Settles the call's end when the engine is lost or answers no more.
+
+    What the caller says before the engine is ready is not pushed: it would be answered all at once, and the call
+    would run late by the whole time until the next pause.
+    """
 
     def __init__(self, session: DuplexSession, end: CallEnd, ready_timeout_s: float) -> None:
         super().__init__(enable_direct_mode=True)
@@ -49,6 +53,7 @@ class DuplexProcessor(FrameProcessor):
         self._down = Downsampler()
         self._speaking: asyncio.Task[None] | None = None
         self._ready = False
+        self._began_ms: int | None = None
         self._unanswered_frames = 0
         self._frames_since_text: int | None = None
 
@@ -68,9 +73,14 @@ class DuplexProcessor(FrameProcessor):
             self._speaking = None
 
     def _hear(self, frame: CallerAudioFrame) -> None:
-        self._session.push(self._up.process(np.frombuffer(frame.audio, dtype=np.int16)))
+        audio = self._up.process(np.frombuffer(frame.audio, dtype=np.int16))
+        if not self._ready:
+            return
+        if self._began_ms is None:
+            self._began_ms = frame.at_ms
+        self._session.push(audio)
         self._unanswered_frames += 1
-        if self._ready and self._unanswered_frames > MOST_UNANSWERED_FRAMES:
+        if self._unanswered_frames > MOST_UNANSWERED_FRAMES:
             self._lost("The engine answered no frame for 5 seconds.")
 
     async def _speak(self) -> None:
@@ -114,10 +124,12 @@ class DuplexProcessor(FrameProcessor):
         await self._tell(frame.text)
 
     async def _transcribe(self, heard: tuple[HeardWord, ...]) -> None:
-        """Send the caller's words upstream; session time is media time, as every frame of the stream is pushed."""
-        text = " ".join(word.text for word in heard)
-        words = TranscriptionFrame(text, "", time_now_iso8601(), result=heard)
-        await self.push_frame(words, FrameDirection.UPSTREAM)
+        """Send the caller's words upstream, in media time: that of the session, which began some frames later."""
+        began_ms = self._began_ms or 0
+        words = tuple(HeardWord(word.text, word.start_ms + began_ms, word.end_ms + began_ms) for word in heard)
+        text = " ".join(word.text for word in words)
+        frame = TranscriptionFrame(text, "", time_now_iso8601(), result=words)
+        await self.push_frame(frame, FrameDirection.UPSTREAM)
 
     async def _tell(self, text: str) -> None:
         """Send the agent's text as pipecat's aggregators want it: in responses, and written to a context once."""

@@ -121,6 +121,27 @@ async def test_an_engine_that_never_takes_in_the_prompt(open_exchange: Open) -> 
     assert "role prompt" in reason
 
 
+async def test_an_engine_that_is_ready_late_is_not_late_ever_after(open_exchange: Open) -> None:
+    """What was said before is recorded but not pushed; heard words are timed by the stream all the same."""
+    ready = asyncio.Event()
+    engine = ScriptedEngine(lambda index: AgentFrame(index, TONE, heard=(HeardWord("hi", 80, 160),)), ready_after=ready)
+    where = await open_exchange(engine)
+    async with where.call() as stream:
+        await stream.frames(10)
+        await asyncio.sleep(0.1)
+        ready.set()
+        await asyncio.sleep(0.1)
+        assert engine.sessions[0].heard == []
+        await stream.frames(1)
+        assert (await stream.receive("mark"))["mark"]["name"] == "0"
+        assert len(engine.sessions[0].heard) == 1
+        await stream.send("stop", stop={})
+        await stream.closed()
+    row = await where.row(stream.call_id)
+    (word,) = [turn.words[0] for turn in await where.state.calls.turns(row.id) if turn.side == "caller"]
+    assert word.start_ms == 10 * 80 + 80
+
+
 async def test_an_engine_that_falls_silent(open_exchange: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duplex, "MOST_UNANSWERED_FRAMES", 5)
     engine = ScriptedEngine()
