@@ -27,17 +27,17 @@ def words_of(pieces: Sequence[tuple[int, str]]) -> list[TimedWord]:
     """
     starts: list[tuple[int, str]] = []
     previous_ms = None
-    for at_ms, text in pieces:
-        joins = previous_ms is not None and at_ms - previous_ms <= NEW_SENTENCE_MS and not text[:1].isspace()
-        free_ms = at_ms
-        for index, part in enumerate(text.split()):
-            if index == 0 and joins and starts:
-                starts[-1] = (starts[-1][0], starts[-1][1] + part)
-            else:
-                starts.append((max(free_ms, at_ms), part))
-            free_ms = starts[-1][0] + _length_ms(starts[-1][1])
+    for position, (at_ms, text) in enumerate(pieces):
+        parts = text.split()
+        if not parts:
+            continue
+        joins = previous_ms is not None and at_ms - previous_ms <= NEW_SENTENCE_MS and not text[0].isspace()
+        if joins and starts:
+            starts[-1] = (starts[-1][0], starts[-1][1] + parts.pop(0))
+        room_ms = pieces[position + 1][0] - at_ms if position + 1 < len(pieces) else None
+        starts += _paced(at_ms, parts, room_ms)
         # A piece that ends in a space says that its word is over.
-        previous_ms = None if text[-1:].isspace() else at_ms
+        previous_ms = None if text[-1].isspace() else at_ms
     words = []
     for position, (start_ms, text) in enumerate(starts):
         end_ms = start_ms + _length_ms(text)
@@ -45,6 +45,17 @@ def words_of(pieces: Sequence[tuple[int, str]]) -> list[TimedWord]:
             end_ms = max(start_ms + 1, min(end_ms, starts[position + 1][0]))
         words.append(TimedWord(text, start_ms, end_ms))
     return words
+
+
+def _paced(at_ms: int, parts: Sequence[str], room_ms: int | None) -> list[tuple[int, str]]:
+    """Words with their starts, at the pace of speech, faster where the next piece comes sooner."""
+    whole_ms = sum(_length_ms(part) for part in parts)
+    pace = 1.0 if room_ms is None or whole_ms <= room_ms else room_ms / whole_ms
+    starts, passed_ms = [], 0.0
+    for part in parts:
+        starts.append((round(at_ms + passed_ms), part))
+        passed_ms += _length_ms(part) * pace
+    return starts
 
 
 @dataclass(frozen=True, slots=True)
