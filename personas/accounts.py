@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from personas.db import Database
@@ -69,6 +69,21 @@ class Accounts:
         """
         name = _checked_name(name)
         await self._store_hash(name, await _hash(password))
+
+    async def remove(self, name: str) -> None:
+        """Remove a user, who is signed out everywhere by that.
+
+        Raises:
+            AccountError: there is no such user, or no other.
+        """
+        name = _checked_name(name)
+        async with self._database.session() as session:
+            names = set(await session.scalars(select(UserRow.name)))
+            if names == {name}:
+                raise AccountError(f"{name} is the only user; add another first with 'parley users add'")
+            if name not in names:
+                raise AccountError(f"there is no user {name}; 'parley users list' shows them all")
+            await session.execute(delete(UserRow).where(UserRow.name == name))
 
     async def check(self, name: str, password: str) -> User | None:
         """Return the user if name and password are right; a wrong name takes as long as a wrong password."""

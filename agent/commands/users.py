@@ -37,6 +37,13 @@ def set_password(name: Name, stdin: FromStdin = False, make_up: MakeUp = False) 
     typer.echo(password if make_up else f"{name} has a new password.")
 
 
+@users.command("remove")
+def remove(name: Name) -> None:
+    """Remove a user, who is signed out by that; the last one stays."""
+    _with_accounts(lambda accounts: accounts.remove(name))
+    typer.echo(f"{name} may no longer sign in.")
+
+
 @users.command("list")
 def list_users() -> None:
     """Print every user's name, one a line."""

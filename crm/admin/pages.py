@@ -28,7 +28,7 @@ def section(store: CallStore, personas: PersonaStore, recordings: Recordings) ->
     """Return the section "Calls" for ``personas.admin.console.mount``."""
     router, pages = APIRouter(), Pages("crm")
     _list_page(router, pages, store, personas)
-    _call_page(router, pages, store, personas)
+    _call_page(router, pages, store, personas, recordings)
     _recording(router, store, recordings)
     return Section("Calls", PATH, "phone", router)
 
@@ -67,7 +67,9 @@ def _list_page(router: APIRouter, pages: Pages, store: CallStore, personas: Pers
         )
 
 
-def _call_page(router: APIRouter, pages: Pages, store: CallStore, personas: PersonaStore) -> None:
+def _call_page(
+    router: APIRouter, pages: Pages, store: CallStore, personas: PersonaStore, recordings: Recordings
+) -> None:
     @router.get(PATH + "/{call_id}")
     async def one(request: Request, call_id: str) -> Response:
         call = await _known(store, call_id)
@@ -79,6 +81,7 @@ def _call_page(router: APIRouter, pages: Pages, store: CallStore, personas: Pers
             "call.html",
             active=PATH,
             call=call,
+            recording_trouble=await _recording_trouble(recordings, call),
             version=(await _version_numbers(personas, {call.persona_version_id})).get(call.persona_version_id),
             turns=shown_turns(turns, verdicts),
             score=scores[0] if scores else None,
@@ -126,6 +129,16 @@ async def _known(store: CallStore, call_id: str) -> Call:
         return await store.call(call_id)
     except UnknownCall as error:
         raise HTTPException(404, str(error)) from None
+
+
+async def _recording_trouble(recordings: Recordings, call: Call) -> str:
+    """Return why a recording that was made can't be heard; empty if it can, or if none was made."""
+    if call.recording:
+        try:
+            await asyncio.to_thread(recordings.file, call.recording)
+        except RecordingUnavailable as error:
+            return str(error)
+    return ""
 
 
 async def _version_numbers(personas: PersonaStore, ids: set[int | None]) -> dict[int | None, int]:

@@ -27,7 +27,7 @@ from personas.db import Database
 from personas.store import PersonaStore
 
 LEAST_SECRET = 32
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 def mount(

@@ -8,6 +8,7 @@ from wtforms import Form
 from wtforms.csrf.session import SessionCSRF
 
 SESSION_S = 12 * 3600
+MOST_FIELDS, LONGEST_FIELD_BYTES = 100, 100_000
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -34,5 +35,6 @@ async def require_token(request: Request) -> None:
     """Dependency of every route: refuse a request that changes something and didn't come from our pages."""
     if request.method in SAFE_METHODS:
         return
-    if not _token_form(request, await request.form()).validate():
+    data = await request.form(max_fields=MOST_FIELDS, max_part_size=LONGEST_FIELD_BYTES)  # kept for the page
+    if not _token_form(request, data).validate():
         raise HTTPException(403, "This form is too old or was not sent from this page. Go back, reload and try again.")

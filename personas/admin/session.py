@@ -6,6 +6,7 @@ login ──▶ signed cookie {user, stamp} ──▶ signed_in ──▶ a page
 import re
 from urllib.parse import quote
 
+import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import FormData, UploadFile
@@ -15,6 +16,7 @@ from personas.accounts import Accounts, User
 from personas.admin.csrf import SAFE_METHODS
 from personas.admin.rendering import Pages
 
+log = structlog.get_logger(__name__)
 _ORIGIN = re.compile(r"^https?://[^/]*")
 
 
@@ -81,9 +83,11 @@ def login_router() -> APIRouter:
         state.throttle.attempted(name, address)
         user = await state.accounts.check(name, password)
         if user is None:
+            log.warning("sign-in refused", address=address)  # not the name: people type passwords there
             error = "The user name or the password is wrong."
             return await pages(request, "login.html", status=401, next=local_path(wanted), name=name, error=error)
         state.throttle.succeeded(name, address)
+        log.info("signed in", user=user.name, address=address)
         request.session.clear()  # a session from before the login must not live on in it
         request.session.update(user=user.id, stamp=user.stamp)
         return RedirectResponse(local_path(wanted), 303)

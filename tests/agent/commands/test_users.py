@@ -1,0 +1,75 @@
+"""`parley users`, as people type it, on a SQLite file."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from agent.commands import db, users
+from agent.settings import settings
+from personas.accounts import AccountError, Accounts, User
+from personas.db import Database, DatabaseError
+
+Parley = Callable[..., Result]
+
+
+@pytest.fixture
+def parley(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parley]:
+    """Run a command on a data folder of this test's own; errors that `parley` would print come out raised."""
+    monkeypatch.setenv("PARLEY_DATA_DIR", str(tmp_path))
+    monkeypatch.delenv("PARLEY_DATABASE_URL", raising=False)
+    settings.cache_clear()
+    app = typer.Typer()
+    db.register(app)
+    users.register(app)
+
+    def run(*arguments: str, code: int = 0, typed: str = "") -> Result:
+        result = CliRunner().invoke(app, arguments, input=typed)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return result
+
+    yield run
+    settings.cache_clear()
+
+
+def may_sign_in(tmp_path: Path, name: str, password: str) -> bool:
+    async def check() -> User | None:
+        database = Database(f"sqlite+aiosqlite:///{tmp_path / 'parley.db'}")
+        try:
+            return await Accounts(database).check(name, password)
+        finally:
+            await database.close()
+
+    return asyncio.run(check()) is not None
+
+
+def test_users_come_change_and_go(parley: Parley, tmp_path: Path) -> None:
+    parley("db", "upgrade")
+    parley("users", "add", "Ann", typed="first password\nfirst password\n")
+    made_up = parley("users", "add", "bob", "--make-up").stdout.strip()
+    parley("users", "set-password", "ann", "--stdin", typed="second password\n")
+    assert parley("users", "list").stdout.split() == ["ann", "bob"]
+    assert may_sign_in(tmp_path, "bob", made_up)
+    assert may_sign_in(tmp_path, "ann", "second password")
+    assert not may_sign_in(tmp_path, "ann", "first password")
+    parley("users", "remove", "bob")
+    assert not may_sign_in(tmp_path, "bob", made_up)
+
+
+def test_what_cannot_be_is_said(parley: Parley) -> None:
+    with pytest.raises(DatabaseError, match="parley db upgrade"):
+        parley("users", "list")
+    parley("db", "upgrade")
+    parley("users", "add", "ann", "--make-up")
+    with pytest.raises(AccountError, match="only user"):
+        parley("users", "remove", "ann")
+    with pytest.raises(AccountError, match="no user bob"):
+        parley("users", "remove", "bob")
+    with pytest.raises(AccountError, match="8 to 256"):
+        parley("users", "set-password", "ann", "--stdin", typed="short\n")
+    assert "exclude each other" in parley("users", "add", "bob", "--stdin", "--make-up", code=2).output
