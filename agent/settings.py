@@ -21,7 +21,8 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("parley-data"), description="Folder for the SQLite database, recordings and keys.")
     database_url: str = Field(
         "",
-        description="SQLAlchemy URL: sqlite+aiosqlite:///… or postgresql+psycopg://…; empty means a SQLite file in the data folder.",
+        description="SQLAlchemy URL: sqlite+aiosqlite:///… or postgresql+psycopg://…; "
+        "empty means a SQLite file in the data folder.",
     )
 
     # The server
@@ -29,11 +30,13 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=0, le=65_535, description="TCP port that `parley serve` listens on; 0 takes a free one.")
     public_url: str = Field(
         "",
-        description="Origin under which the carrier reaches this server, e.g. https://calls.example.com; signatures are checked against it. Empty means http://HOST:PORT.",
+        description="Origin under which the carrier reaches this server, e.g. https://calls.example.com; "
+        "signatures are checked against it. Empty means http://HOST:PORT.",
     )
     admin_password: SecretStr = Field(
         SecretStr(""),
-        description="Password of the user `admin`, set on the first start; empty means that one is made up and printed once.",
+        description="Password of the user `admin`, set on the first start; "
+        "empty means that one is made up and printed once.",
     )
     session_secret: SecretStr = Field(
         SecretStr(""),

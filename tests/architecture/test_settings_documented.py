@@ -6,11 +6,13 @@ from pathlib import Path
 from agent.commands.settings import as_markdown
 from agent.settings import Settings
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "settings.md"
 
 
 def test_the_page_holds_every_setting_as_it_is() -> None:
-    assert PAGE.read_text() == as_markdown(), "docs/settings.md is stale: run `parley settings --markdown > docs/settings.md`"
+    stale = "docs/settings.md is stale: run `parley settings --markdown > docs/settings.md`"
+    assert PAGE.read_text() == as_markdown(), stale
 
 
 def test_every_setting_says_what_it_is() -> None:
@@ -23,10 +25,6 @@ def test_every_setting_says_what_it_is() -> None:
 
 
 def test_only_the_settings_read_the_environment() -> None:
-    root = PAGE.parents[1]
-    readers = []
-    for package in ("agent", "telephony", "personas", "crm"):
-        for path in (root / package).rglob("*.py"):
-            if path.name != "settings.py" and re.search(r"os\.(environ\.get|environ\[\"PARLEY|getenv)", path.read_text()):
-                readers.append(str(path.relative_to(root)))
-    assert not readers
+    reading = re.compile(r"os\.(environ\.get|environ\[\"PARLEY|getenv)")
+    paths = [path for package in ("agent", "telephony", "personas", "crm") for path in (ROOT / package).rglob("*.py")]
+    assert not [path for path in paths if path.name != "settings.py" and reading.search(path.read_text())]

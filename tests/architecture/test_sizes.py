@@ -20,7 +20,9 @@ def test_a_module_and_its_functions_fit_the_limits(path: Path) -> None:
     source = path.read_text()
     assert len(source.splitlines()) <= MOST_LINES
     functions = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-    long = [f"{n.name}: {n.end_lineno - n.lineno + 1}" for n in functions if n.end_lineno - n.lineno >= MOST_FUNCTION_LINES]
+    if path.parent.name == "versions":
+        return  # a migration is a list of columns, as long as the schema is
+    long = [f.name for f in functions if f.end_lineno and f.end_lineno - f.lineno >= MOST_FUNCTION_LINES]
     assert not long, f"functions over {MOST_FUNCTION_LINES} lines"
 
 
@@ -34,7 +36,10 @@ def test_a_module_opens_with_a_sentence(path: Path) -> None:
     if text.strip():
         docstring = ast.get_docstring(ast.parse(text))
         assert docstring
-        assert docstring.splitlines()[0].rstrip().endswith((".", ":", "!", ",", ";")) or len(docstring.splitlines()) > 1
+        assert (
+            docstring.splitlines()[0].rstrip().endswith((".", ":", "!", "?", ",", ";"))
+            or len(docstring.splitlines()) > 1
+        )
 
 
 FORBIDDEN_NAMES = {"common", "util", "utils", "helper", "helpers", "manager", "impl", "misc"}
