@@ -197,10 +197,10 @@ def sign_in() -> SignIn:
 
 @pytest.fixture
 def end_live_call(site: Site) -> Callable[[], None]:
-    """Ends the call in progress."""
+    """Ends the call ``ending``, which is in progress."""
 
     def end() -> None:
-        finished = site.log.finish(site.calls["live"], status="ended", outcome="agent_hung_up", duration_ms=5_000)
+        finished = site.log.finish(site.calls["ending"], status="ended", outcome="agent_hung_up", duration_ms=5_000)
         with ThreadPoolExecutor(1) as thread:
             thread.submit(asyncio.run, finished).result()
 
@@ -253,8 +253,9 @@ async def _seed(personas: PersonaStore, calls: CallStore, recordings: Recordings
         lost, status="lost", outcome="gateway_lost", reason="The server stopped in the call.", duration_ms=9_000
     )
     ids = {"refused": refused, "lost": lost, "live": await seeder.claimed("CAlive", others[2])}
+    ids["ending"] = await seeder.claimed("CAending", others[1])
     ids["whole"] = await seeder.whole(dental, recordings)
-    for minutes, name in enumerate(("live", "whole", "refused", "lost")):
+    for minutes, name in enumerate(("live", "whole", "refused", "lost", "ending")):
         await seeder.move(ids[name], 4 + 9 * minutes)
     return ids
 

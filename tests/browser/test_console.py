@@ -102,7 +102,7 @@ def test_a_call_says_who_interrupted_whom(page: Page, site) -> None:
 
 
 def test_a_call_in_progress_shows_itself_again_when_it_has_ended(page: Page, site, end_live_call) -> None:
-    page.goto(f"/calls/{site.calls['live']}")
+    page.goto(f"/calls/{site.calls['ending']}")
     expect(page.get_by_role("status")).to_contain_text("in progress")
     end_live_call()
     expect(page.get_by_text("The agent said goodbye")).to_be_visible(timeout=8_000)
