@@ -7,6 +7,7 @@ in column ``p % 4``. A frame given in advance (role prompt, caller) is *forced*;
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -25,6 +26,12 @@ CALLER = slice(1 + CODEBOOKS, STREAMS)
 AGENT = slice(0, 1 + CODEBOOKS)
 
 
+@cache
+def delays_on(device: torch.device) -> Tensor:
+    """Return every stream's delay, [17] int64; kept, because a CUDA graph can't copy it from the host."""
+    return torch.tensor(DELAYS, device=device)
+
+
 @dataclass(slots=True)
 class TokenWindow(Stream):
     """tokens [B, 17, 4] int64 · forced [B, 17, 4] bool · offset [B] int64, the position predicted next."""
@@ -40,13 +47,12 @@ class TokenWindow(Stream):
         tokens[:, 0] = text_initial
         forced = torch.zeros(slots, STREAMS, TOKEN_COLUMNS, dtype=torch.bool, device=device)
         # Streams with a delay have no frame of their own yet at position 1 either.
-        forced[:, :, 1] = torch.tensor([delay > 0 for delay in DELAYS], device=device)
+        forced[:, :, 1] = delays_on(device) > 0
         return cls(tokens, forced, torch.ones(slots, dtype=torch.int64, device=device))
 
     def give(self, streams: slice, frame: Tensor, live: Tensor) -> None:
         """Force a frame's tokens [B, S] of some streams, each at its delay; slots that are not live keep theirs."""
-        delays = torch.tensor(DELAYS[streams], device=frame.device)
-        columns = ((self.offset[:, None] + delays) % TOKEN_COLUMNS)[:, :, None]
+        columns = ((self.offset[:, None] + delays_on(frame.device)[streams]) % TOKEN_COLUMNS)[:, :, None]
         tokens, forced = self.tokens[:, streams], self.forced[:, streams]
         write = live[:, None, None]
         tokens.scatter_(2, columns, torch.where(write, frame[:, :, None], tokens.gather(2, columns)))
@@ -66,8 +72,7 @@ class TokenWindow(Stream):
         columns = (self.offset % TOKEN_COLUMNS)[:, None, None].expand(-1, 1 + CODEBOOKS, 1)
         agent = self.tokens[:, AGENT]
         agent.scatter_(2, columns, torch.where(live[:, None, None], drawn[:, :, None], agent.gather(2, columns)))
-        delays = torch.tensor(DELAYS[AGENT], device=drawn.device)
-        whole = ((self.offset[:, None] - MAX_DELAY + delays) % TOKEN_COLUMNS)[:, :, None]
+        whole = ((self.offset[:, None] - MAX_DELAY + delays_on(drawn.device)[AGENT]) % TOKEN_COLUMNS)[:, :, None]
         frame = agent.gather(2, whole)[:, :, 0]
         used = ((self.offset + 2) % TOKEN_COLUMNS)[:, None, None].expand(-1, STREAMS, 1)
         self.forced.scatter_(2, used, self.forced.gather(2, used) & ~live[:, None, None])

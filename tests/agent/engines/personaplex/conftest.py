@@ -1,0 +1,15 @@
+"""Without torch the tests of the PersonaPlex engine are skipped, and say how to install it."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+
+class WithoutTorch(pytest.Module):
+    def collect(self) -> list[pytest.Item]:
+        pytest.skip("torch is not installed; `make torch` installs it", allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    return WithoutTorch.from_parent(parent, path=module_path) if find_spec("torch") is None else None
