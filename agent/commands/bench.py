@@ -43,9 +43,11 @@ def cascade(
     from agent.bench.answers import ASKED, ask_all
     from agent.bench.callers import Callers, default_voices
     from agent.bench.live import talk_live
+    from agent.logs import configure_logging
     from agent.settings import settings
     from personas.library import load_library
 
+    configure_logging("warning")
     callers = Callers(tuple(filter(None, (voice.strip() for voice in voices.split(",")))) or default_voices())
     cards = load_library()[: limit or None]
     options = settings().engine_options()

@@ -109,9 +109,12 @@ class Conversation:
             if is_backchannel(heard.transcript):
                 self._told += heard.words
             return
+        self._told += heard.words
         if self._speaker.busy:
             self._give_way()
-        self._told += heard.words
+            if self._listener.waiting:  # with the question that the agent had not begun to answer
+                self._listener.give_back(heard)
+                return
         if heard.transcript.words:
             self._prompts, self._apologised = 0, False
         elif self._apologised or not _speech_like(heard):

@@ -32,6 +32,7 @@ class CascadeEngine:
                 for part in (self._recogniser, self._responder, self._voice):
                     tasks.create_task(part.start())
         except* DuplexError as failures:
+            await self._close_parts()
             raise failures.exceptions[0] from None
         ears = ThreadPoolExecutor(max_workers=2, thread_name_prefix="cascade-ears")
         self._parts = Parts(self._recogniser, self._responder, self._voice, silero.result(), ears)
@@ -54,8 +55,11 @@ class CascadeEngine:
         parts, self._parts = self._parts, None
         if parts is not None:
             parts.ears.shutdown(wait=False)
-            for part in (parts.recogniser, parts.responder, parts.voice):
-                await part.close()
+            await self._close_parts()
+
+    async def _close_parts(self) -> None:
+        for part in (self._recogniser, self._responder, self._voice):
+            await part.close()
 
 
 def slots_of(options: Mapping[str, str]) -> int:

@@ -133,8 +133,9 @@ class Listener:
         return _joined(parts, min(silence_ms, needed_ms), max(0, silence_ms - needed_ms))
 
     def give_back(self, heard: Heard) -> None:
-        """Take a turn back that was not over after all: what follows is joined to it."""
-        self._parts = [*heard.parts, *self._parts][-_MOST_PARTS:]
+        """Take a turn back that was not over after all, or not yet answered: it is joined to what follows."""
+        parts = sorted([*heard.parts, *self._parts], key=lambda part: part.utterance.start_ms)
+        self._parts = parts[-_MOST_PARTS:]
 
 
 def _joined(parts: tuple[Part, ...], endpoint_ms: int, decode_ms: int) -> Heard:

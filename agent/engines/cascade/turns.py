@@ -21,15 +21,18 @@ _RANGE_DB = 30
 _COMPLETE_MS = 350
 _USUAL_MS = 500
 _DANGLING_MS = 1_200
+_WHOLE_WORDS = 4
 LONG_MS = 20_000
 """A recogniser takes 30 s at most; from here on an utterance is cut at its next pause."""
 _LONGEST_MS = 28_000
 
-_DANGLING_WORDS = """a an and the or but so because if to of in on at for with from by my your our his her their is
-are was were um uh er hmm well i'm it's that's what's i we you can could would will do does about than as"""
+_DANGLING_WORDS = """a an the and or but so because if my your our his her their of from than um uh er hmm well
+i i'm it's that's what's we can could would will"""
+_LINKING_WORDS = "to for with at by on in about as is are was were"  # these end questions, but not statements
 _OPENING_WORDS = """what what's when when's where where's who who's which why how how's can could do does did is are was
 were will would may should have has am"""
 _DANGLING = frozenset(_DANGLING_WORDS.split())
+_LINKING = frozenset(_LINKING_WORDS.split())
 _OPENERS = frozenset(_OPENING_WORDS.split())
 
 
@@ -128,6 +131,7 @@ def hangover_ms(transcript: Transcript) -> int:
     words = [word.text.lower() for word in transcript.words]
     if not words:
         return _USUAL_MS
-    if words[-1] in _DANGLING:
+    asks = words[0] in _OPENERS
+    if words[-1] in _DANGLING or (words[-1] in _LINKING and not asks):
         return _DANGLING_MS
-    return _COMPLETE_MS if len(words) >= 4 and words[0] in _OPENERS else _USUAL_MS
+    return _COMPLETE_MS if asks and len(words) >= _WHOLE_WORDS else _USUAL_MS

@@ -7,6 +7,7 @@ from importlib import import_module
 
 import numpy as np
 import pytest
+import pytest_asyncio
 
 import agent.engines
 from agent.duplex import (
@@ -21,6 +22,8 @@ from agent.duplex import (
     Samples,
     load_engine,
 )
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # one engine for the module: some take seconds to load
 
 SLOTS = 2
 OPTIONS: dict[str, dict[str, str]] = {}
@@ -50,13 +53,18 @@ def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture
-async def engine(name: str) -> AsyncIterator[DuplexEngine]:
+async def started(name: str) -> DuplexEngine:
     try:
         engine = load_engine(name, {"engine_slots": str(SLOTS), **OPTIONS.get(name, {})})
         await engine.start()
     except EngineUnavailable as error:
         pytest.skip(str(error))
+    return engine
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine(name: str) -> AsyncIterator[DuplexEngine]:
+    engine = await started(name)
     yield engine
     await engine.close()
 
@@ -146,8 +154,9 @@ async def test_a_session_closed_at_once_leaves_nothing(engine: DuplexEngine) -> 
     assert asyncio.all_tasks() <= before
 
 
-async def test_closing_the_engine_ends_its_sessions_and_leaves_no_task(engine: DuplexEngine) -> None:
+async def test_closing_the_engine_ends_its_sessions_and_leaves_no_task(name: str) -> None:
     before = asyncio.all_tasks()
+    engine = await started(name)
     sessions = [await engine.open(ROLE) for _ in range(SLOTS)]
     for session in sessions:
         await session.ready()

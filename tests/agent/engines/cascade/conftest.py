@@ -222,7 +222,7 @@ def caller() -> Caller:
 
 @pytest.fixture
 def recogniser(caller: Caller) -> PhraseRecogniser:
-    phrases = ("when do you collect glass", "no wait I want to ask about paper", "what about", "the new bins")
+    phrases = ("when do you collect glass", "no wait I want to ask about paper", "my question is about", "the new bins")
     phrases += ("yeah", "okay", "wait", "goodbye now")
     return PhraseRecogniser({text: caller.say(text) for text in phrases})
 

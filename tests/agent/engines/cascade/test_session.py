@@ -57,12 +57,12 @@ async def test_words_come_out_as_they_are_spoken(call, caller) -> None:
 
 async def test_the_caller_may_pause_in_a_sentence(call, caller, responder) -> None:
     await call.until_quiet()
-    await call.hear(caller.say("what about"))
+    await call.hear(caller.say("my question is about"))
     await call.wait(900)
     await call.hear(caller.say("the new bins"))
     await call.until_quiet(1_200)
-    assert responder.heard == ["what about the new bins"]
-    assert call.heard() == "what about the new bins"
+    assert responder.heard == ["my question is about the new bins"]
+    assert call.heard() == "my question is about the new bins"
 
 
 async def test_an_interruption_stops_the_agent_within_300_ms(call, caller, responder) -> None:
