@@ -332,7 +332,7 @@ def page_query(limit: int, cursor: str, where: CallFilter) -> Select[Any]:
         moment, _, call_id = cursor.partition("_")
         try:
             at = datetime.fromisoformat(moment).astimezone(UTC)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise BadCursor("This page of calls cannot be found; start again from the first page.") from None
         key = tuple_(CallRow.created_at, CallRow.id)
         query = query.where(key < tuple_(literal(at, UtcDateTime), literal(call_id)))

@@ -7,9 +7,8 @@ import structlog
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
@@ -58,7 +57,7 @@ def mount(
         same_site="lax",
         https_only=secure,
     )
-    console.mount("/static", GZipMiddleware(_KeptFiles(directory=STATIC)))
+    console.mount("/static", _KeptFiles(directory=STATIC))
     console.include_router(login_router(), dependencies=[Depends(require_token)])
     for section in console.state.sections:
         console.include_router(section.router, dependencies=[Depends(signed_in), Depends(require_token)])
@@ -89,7 +88,7 @@ def _answer_errors(console: FastAPI) -> None:
         return await pages(request, "error.html", status=error.status_code, title=title, text=text)
 
     async def unreadable(request: Request, _error: Exception) -> Response:
-        text = "The address has a part that can't be read. Go back and choose again."
+        text = "The address or the form has a part that can't be read. Go back and choose again."
         return await pages(request, "error.html", status=400, title="That didn't work", text=text)
 
     async def database_away(request: Request, error: Exception) -> Response:
@@ -104,5 +103,6 @@ def _answer_errors(console: FastAPI) -> None:
     console.add_exception_handler(SignInNeeded, ask_to_sign_in)
     console.add_exception_handler(HTTPException, expected)
     console.add_exception_handler(RequestValidationError, unreadable)
+    console.add_exception_handler(DataError, unreadable)  # e.g. a NUL, which PostgreSQL takes in no text
     console.add_exception_handler(SQLAlchemyError, database_away)
     console.add_exception_handler(Exception, unexpected)

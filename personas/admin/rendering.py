@@ -48,8 +48,10 @@ class Pages:
             "csrf_token": csrf_token(request),
             "style_nonce": request.state.style_nonce,
         } | values
-        html = await asyncio.to_thread(self._environment.get_template(template).render, values)
-        return HTMLResponse(html, status)
+        return HTMLResponse(await asyncio.to_thread(self._render, template, values), status)
+
+    def _render(self, template: str, values: dict[str, object]) -> str:
+        return self._environment.get_template(template).render(values)
 
 
 def moment(at: datetime | None) -> Markup | str:
