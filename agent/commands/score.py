@@ -10,7 +10,6 @@ import typer
 if TYPE_CHECKING:
     from crm.call import Scorecard
 
-Result = "Scorecard | str"
 MARKS = {"pass": "[green]✓[/green]", "fail": "[red]✗[/red]", "na": "[dim]–[/dim]", "unresolved": "[yellow]?[/yellow]"}
 
 
@@ -44,10 +43,14 @@ async def _score(call_id: str, every: bool) -> "dict[str, Scorecard | str]":
     from crm.errors import CrmError
     from crm.scoring import score_and_store
     from crm.store import CallStore
-    from personas.db import Database
+    from personas import migrate
+    from personas.db import Database, DatabaseError
     from personas.store import PersonaStore
 
-    database = Database(settings().database)
+    url = settings().database
+    if not await asyncio.to_thread(migrate.is_current, url):
+        raise DatabaseError("The database's tables are not there or not this version's; run `parley db upgrade` first.")
+    database = Database(url)
     store, personas = CallStore(database), PersonaStore(database)
     results: dict[str, Scorecard | str] = {}
     try:

@@ -12,6 +12,7 @@ from crm.scoring.words import Sentence, content, find_name, plain, share, sounds
 from personas.persona import PersonaCard, Rule, RuleKind
 
 LIKE_CARD = 0.5  # share of the card's own words that make an answer the card's
+LED_BACK = 0.7  # the same, where any answer about the business has some of them
 LOOP_TIMES, LOOP_WORDS = 3, 4
 
 
@@ -157,12 +158,8 @@ class ConductCheck:
     def topic(self) -> Finding:
         """Return whether the agent led the caller back, in the card's words."""
         for turn in self.talk.agent:
-            sentence = self._nearest(self.card.off_topic_say, turn)
-            if (
-                sentence
-                and self._like(self.card.off_topic_say, sentence.text)
-                and not says_unknown(self.card, turn.text)
-            ):
+            if turn.asked and self._like(self.card.off_topic_say, turn.text, LED_BACK):
+                sentence = self._nearest(self.card.off_topic_say, turn)
                 return turn.finding("pass", "Led back to its business.", sentence)
         return NOT_APPLICABLE
 

@@ -1,4 +1,4 @@
-"""Was a fact stated, rightly or not? And was anything stated that is on no card?"""
+"""Which facts were stated, rightly or not, and what was stated that is on no card."""
 
 import re
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from crm.scoring.figures import Mention, mentions, same
 from crm.scoring.words import Sentence, content, find_name, plain, share, sounds_alike, stem, words
 from personas.persona import Fact, FactKind, PersonaCard
 
+SURELY_ASKED = 0.7  # likeness of a question from which an answer is owed
 ABOUT = 0.2  # a sentence is about a fact from this likeness on
 STATED_TEXT = 0.7  # share of a text fact's words that state it
 UNKNOWN_SHARE = 0.5  # share of the card's own words for not knowing
@@ -61,10 +62,14 @@ class FactCheck:
             if self.topics.asks_for(turn.asked) != fact.id:
                 continue
             if says_unknown(self.card, turn.text):
-                return turn.finding("fail", "The caller asked, and the card has the answer.")
-            return turn.finding("unresolved", "The caller asked; the answer does not hold the card's words.")
+                if self.topics.likeness(turn.asked, fact.id) >= SURELY_ASKED:
+                    return turn.finding("fail", "The caller asked, and the card has the answer.")
+                continue  # more likely a question that the card does not answer
+            return turn.finding(
+                "unresolved", "The caller seems to have asked; the answer does not hold the card's words."
+            )
         if self.topics.asks_for(self.talk.closing_words) == fact.id:
-            return Finding("unresolved", "The caller asked, and the call ended before an answer.")
+            return Finding("unresolved", "The caller seems to have asked, and the call ended before an answer.")
         return NOT_APPLICABLE
 
     def _stated(self, fact: Fact, turn: AgentTurn, position: int) -> bool:

@@ -10,6 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _customers()
     _calls()
     _log()
     _scores()
@@ -20,7 +21,7 @@ def downgrade() -> None:
         op.drop_table(table)
 
 
-def _calls() -> None:
+def _customers() -> None:
     op.create_table(
         "customers",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -31,6 +32,9 @@ def _calls() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_customers"),
         sa.UniqueConstraint("phone_number", name="uq_customers_phone_number"),
     )
+
+
+def _calls() -> None:
     op.create_table(
         "calls",
         sa.Column("id", sa.String(32), nullable=False),

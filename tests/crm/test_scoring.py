@@ -235,6 +235,19 @@ def test_rudeness_is_met_calmly():
     assert scored(GREETING, "C: when do you collect the garbage", "A: On Monday.")["calm"].result == "na"
 
 
+def test_what_is_not_its_business_is_led_back():
+    led = scored(GREETING, "C: how do I fix a flat tire on my bicycle", f"A: {WASTE.off_topic_say}")
+    assert led["topic"].result == "pass"
+    assert scored(GREETING, "C: hello", f"A: {WASTE.closing_say}")["topic"].result == "na"
+
+
+def test_an_unclear_question_does_not_blame_who_does_not_know():
+    card = CARDS["brightwater-dental"]
+    verdicts = scored("A: Hello.", "C: do you have free parking for patients", f"A: {card.unknown_say}", card=card)
+    assert verdicts["exam_price"].result == "na"
+    assert verdicts["invention"].result == "pass"
+
+
 def test_loops_and_the_end():
     loop = scored(*[GREETING, "C: hello", "A: Is there anything else I can do?", "C: no"] * 3)
     assert loop["loops"].result == "fail"
