@@ -43,6 +43,7 @@ DELAY_PARTS = {
     "voice_ms": "making the first sound",
 }
 FIGURES = {
+    "prompt_ready_ms": "Role prompt taken in",
     "line_filled_ms": "Gaps on the line, filled",
     "silence_shed_ms": "Silence left out to catch up",
 }
