@@ -48,25 +48,20 @@ class ConductCheck:
     def _other_identity(self, text: str) -> str:
         if found := phrases.MODEL.search(text):
             return found[1]
-        for found in phrases.MAKER.finditer(text):
-            name = (found[1] or found[2]).strip()
-            if not self._is_own(name):
+        claims = [*phrases.MAKER.finditer(text), *phrases.OWN_NAME.finditer(text)]
+        claims += [there for found in claims if (there := phrases.AFTER_NAME.match(text[found.end() :]))]
+        for found in claims:
+            name = next(group for group in found.groups() if group).strip()
+            if name.split()[0].lower() not in phrases.NOT_NAMES and not self._is_own(name):
                 return name
-        for found in phrases.OWN_NAME.finditer(text):
-            name = found[1].strip()
-            if name.split()[0].lower() in phrases.NOT_NAMES or not name[0].isupper():
-                continue
-            if not self._is_own(name):
-                return name
-            employer = phrases.AFTER_NAME.match(text[found.end() :])
-            if employer and not self._is_own(employer[1].strip()):
-                return employer[1].strip()
         return ""
 
     def _is_own(self, name: str) -> bool:
-        """Whether a name is the agent's or the company's, in whole or in part, heard by any ear."""
+        """Whether a name is the agent's, the company's or another of the card's, in whole or in part, by any ear."""
         own = [self.card.agent.name, self.card.agent.company, self.card.title]
         own += [part for whole in own[:2] for part in whole.split()]
+        if plain(name) in plain(" ".join(self._card_sentences())):
+            return True
         is_known = any(sounds_alike(name, one) or sounds_alike(name.split()[0], one) for one in own)
         return is_known or any(find_name(one, name) is not None for one in own[:2])
 

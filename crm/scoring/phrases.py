@@ -6,9 +6,13 @@
 import re
 
 PROPER = r"((?:[A-Z][\w'’-]*\s?){1,3})"
-OWN_NAME = re.compile(rf"\b(?:[Mm]y name is|[Mm]y name's|I am called|[Tt]his is|I'm|I am)\s+{PROPER}")
+OWN_NAME = re.compile(
+    rf"\b(?:[Mm]y name is|[Mm]y name's|I am called)\s+{PROPER}"
+    # "This is Sarah.", "I'm Sarah from …", but not "This is Monday morning" or "I'm Happy to …".
+    rf"|\b(?:[Tt]his is|I'm|I am)\s+{PROPER}(?=$|[.,!?]|(?:from|with|at|and|here|speaking|calling|your)\b)"
+)
 MAKER = re.compile(
-    rf"\b(?:made|developed|created|built|trained|designed|powered) by\s+{PROPER}"
+    rf"\bI(?:'m| am| was)\b[^.!?]*\b(?:made|developed|created|built|trained|designed|powered) by\s+{PROPER}"
     rf"|\b(?:I work for|I'm with|I am with|I'm calling from|[Tt]hank you for calling)\s+{PROPER}"
 )
 AFTER_NAME = re.compile(rf"^\s*(?:from|with|at|of)\s+{PROPER}")

@@ -116,6 +116,7 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_killed_process_loses_the_last_seconds_only(
     database_url: str, store: CallStore, recordings: Recordings
 ):

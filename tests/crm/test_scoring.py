@@ -193,6 +193,10 @@ def test_the_agent_stays_the_agent(said: str, result: str):
         ("Thank you for calling Best Buy.", "fail"),
         ("I'm sorry about that.", "na"),
         ("I'm Happy to help.", "na"),
+        ("This is Monday's schedule.", "na"),
+        ("It will be made by Friday.", "na"),
+        ("I'm Sarah, your agent.", "fail"),
+        ("I was trained by Acme Labs.", "fail"),
     ],
 )
 def test_the_agent_is_nobody_else(said: str, result: str):
