@@ -199,6 +199,16 @@ REPLIES: Mapping[str, tuple[str, ...]] = {
     BACKCHANNEL: ("Is there anything else you'd like to know?", "What else can I help you with?"),
 }
 
+BEFORE_THE_SAME: Mapping[str, tuple[str, ...]] = {
+    UNKNOWN: ("That is another thing I can't answer.", "I'm afraid that's the same there."),
+    RUDE: ("I hear you.", "I really do want to help."),
+    OFF_TOPIC: ("I'm afraid I can't help there.", "That's not something for me, either."),
+}
+"""What goes before a card's standing sentence when it was the last thing said, too."""
+
+NOT_REPEATED = frozenset({REPEAT, SLOWER, UNCLEAR, "anything_else"})
+"""Replies that a caller who asks for a repetition does not mean."""
+
 ANYTHING_ELSE = ("Is there anything else I can help you with?", "Anything else you'd like to know?")
 
 OPENERS = (

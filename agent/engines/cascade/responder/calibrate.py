@@ -2,16 +2,19 @@
 
     python -m agent.engines.cascade.responder.calibrate personas/library/*.yaml [--write]
 
-Every trial leaves out what it asks, so nothing is asked in words that the index holds:
+Kinds of trial:
 
 - *known*: a sample question of a fact or rule, left out of its card; right is that entry.
-- *unknown*: the same question on a card that lacks the whole fact; right is "nothing on the card".
+- *near*: the same with the question left in, for callers do ask in the foreseen words.
+- *lacking*: the same on a card that lacks the whole fact; right is "nothing on the card". Harder than most
+  questions a card can't answer, for what is left is often about the same thing.
+- *foreign*: a question of another card that is not much like any of this one's; right is "nothing on the card".
 - *act*: a sample phrase of a dialogue act, left out; right is that act.
 
 Each trial is done with the words as they are and with 10 % and 20 % of them replaced by words of the card
 that sound alike, replaced at random or dropped, as a recogniser does. The weights maximise the likelihood of
-the right choices with a small penalty on their squares (L-BFGS-B); the three kinds of trial weigh alike, and
-evidence for an entry never counts against it, or an utterance in a sample question's own words could miss. The
+the right choices with a small penalty on their squares (L-BFGS-B); the kinds weigh as SHARES says, about
+three questions that the card answers to one that it does not, and evidence for an entry never counts against it. The
 figures are from weights fitted without the card they are measured on. Test questions of the cards are not read.
 """
 
@@ -19,6 +22,7 @@ import argparse
 import json
 import random
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +36,16 @@ from scipy.optimize import minimize
 from agent.duplex import CardFact, CardRule, RoleCard
 from agent.engines.cascade.responder import surface
 from agent.engines.cascade.responder.encoder import Vector
-from agent.engines.cascade.responder.index import ACT, FEATURES, NONE_FEATURES, CardIndex, Entry, Query, entries_of
+from agent.engines.cascade.responder.index import (
+    ACT,
+    FACT,
+    FEATURES,
+    NONE_FEATURES,
+    CardIndex,
+    Entry,
+    Query,
+    entries_of,
+)
 from agent.engines.cascade.responder.sentence_model import SentenceModel, model_folder
 from agent.engines.cascade.responder.words import COMMON, sound, split_words
 
@@ -41,7 +54,10 @@ PENALTY = 2e-4
 FREE = frozenset({"rule", "act", "off_topic", "rude", "bias"})
 """Weights that may be negative: how common a choice is, not evidence for it."""
 
-KINDS = ("known", "unknown", "act")
+SHARES = {"known": 1.0, "near": 0.5, "lacking": 0.35, "foreign": 0.35, "act": 0.8}
+FOREIGN_PER_CARD = 4
+FOREIGN_LIKENESS = 0.6
+"""Cosine to a card's own sample question above which another card's question may be answered by it, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,24 +139,37 @@ class Encoded(dict[str, Vector]):
             self.update(zip(new[start : start + 64], self._model.encode(new[start : start + 64]), strict=True))
 
 
-def trials(number: int, card: RoleCard, encoded: Encoded) -> Iterator[Trial]:
+def trials(number: int, cards: Sequence[RoleCard], encoded: Encoded) -> Iterator[Trial]:
     """Yield the trials of one card."""
-    entries = entries_of(card)
+    entries = entries_of(cards[number])
     encoded.learn([text for entry in entries for text in entry.texts])
     chance = random.Random(number)  # noqa: S311 - repeatable, no secret
     vocabulary = vocabulary_of(entries)
+    whole = CardIndex(entries, encoded)
     for row, entry in enumerate(entries):
-        others = (*entries[:row], *entries[row + 1 :])
-        lacking = CardIndex(others, encoded)
+        lacking = CardIndex((*entries[:row], *entries[row + 1 :]), encoded)
         for ask in entry.asks:
             rest = replace(entry, asks=tuple(other for other in entry.asks if other != ask))
-            index = CardIndex((*entries[:row], rest, *entries[row + 1 :]), encoded)
+            without = CardIndex((*entries[:row], rest, *entries[row + 1 :]), encoded)
             for rate in ERROR_RATES:
-                text = surface.without_openers(misheard(ask, rate, vocabulary, chance)) or ask
-                query = Query(text, encoded[text])
-                yield Trial(number, "act" if entry.family == ACT else "known", *index.features(query), row)
-                if entry.family == "fact":
-                    yield Trial(number, "unknown", *lacking.features(query), -1)
+                query = _query(misheard(ask, rate, vocabulary, chance), encoded)
+                if entry.family == ACT:
+                    yield Trial(number, "act", *without.features(query), row)
+                    continue
+                yield Trial(number, "known", *without.features(query), row)
+                yield Trial(number, "near", *whole.features(query), row)
+                if entry.family == FACT:
+                    yield Trial(number, "lacking", *lacking.features(query), -1)
+    for card in (*cards[:number], *cards[number + 1 :]):
+        for fact in chance.sample(card.facts, min(FOREIGN_PER_CARD, len(card.facts))):
+            query = _query(chance.choice(fact.questions or (fact.topic,)), encoded)
+            if whole.likeness(query) < FOREIGN_LIKENESS:
+                yield Trial(number, "foreign", *whole.features(query), -1)
+
+
+def _query(text: str, encoded: Encoded) -> Query:
+    text = surface.without_openers(text) or text
+    return Query(text, encoded[text])
 
 
 def fit(chosen: Sequence[Trial]) -> NDArray[np.float64]:
@@ -150,8 +179,8 @@ def fit(chosen: Sequence[Trial]) -> NDArray[np.float64]:
     table = np.zeros((len(chosen), rows, width + len(NONE_FEATURES)))
     masks = np.full((len(chosen), rows), -np.inf)
     right = np.zeros(len(chosen), int)
-    counts = {kind: sum(trial.kind == kind for trial in chosen) for kind in KINDS}
-    weight = np.array([1 / (len(KINDS) * counts[trial.kind]) for trial in chosen])
+    counts = Counter(trial.kind for trial in chosen)
+    weight = np.array([SHARES[trial.kind] / counts[trial.kind] for trial in chosen]) / sum(SHARES.values())
     for n, trial in enumerate(chosen):
         count = len(trial.features)
         table[n, 1 : count + 1, :width] = trial.features
@@ -190,18 +219,19 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write weights.json beside this module")
     arguments = parser.parse_args()
     encoded = Encoded()
-    found = [trial for number, path in enumerate(arguments.cards) for trial in trials(number, read_card(path), encoded)]
-    shares: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    for number in range(len(arguments.cards)):
+    cards = [read_card(path) for path in arguments.cards]
+    found = [trial for number in range(len(cards)) for trial in trials(number, cards, encoded)]
+    shares: dict[str, list[float]] = {kind: [] for kind in SHARES}
+    for number in range(len(cards)):
         weights = fit([trial for trial in found if trial.card != number])
-        for kind in KINDS:
+        for kind in SHARES:
             shares[kind].append(right_share(weights, [t for t in found if t.card == number and t.kind == kind]))
     weights = [round(float(value), 3) for value in fit(found)]
     table = {
         "entry": dict(zip(FEATURES, weights, strict=False)),
         "none": dict(zip(NONE_FEATURES, weights[len(FEATURES) :], strict=True)),
         "right_on_cards_left_out": {kind: round(float(np.mean(values)), 3) for kind, values in shares.items()},
-        "trials": {kind: sum(trial.kind == kind for trial in found) for kind in KINDS},
+        "trials": dict(Counter(trial.kind for trial in found)),
     }
     sys.stdout.write(json.dumps(table, indent=2) + "\n")
     if arguments.write:

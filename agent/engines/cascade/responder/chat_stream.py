@@ -12,7 +12,7 @@ from agent.engines.cascade.responder import phrasing
 MOST_CHARACTERS = 2_000
 """Longest answer that is spoken; a model that loops is cut here."""
 
-_MARKUP = re.compile(r"[*_`#]+|^\s*[-•]\s+", re.MULTILINE)
+_MARKUP = re.compile(r"[*`#•]+")
 _LASTING = frozenset({400, 401, 403, 404, 405, 413, 415, 422})
 
 
@@ -81,16 +81,12 @@ async def sentences_of(pieces: AsyncIterator[str]) -> AsyncIterator[str]:
     """
     waiting, length = "", 0
     async for piece in pieces:
-        waiting += piece
+        waiting += _MARKUP.sub("", piece)
         length += len(piece)
         *whole, waiting = phrasing.sentences(waiting, keep_end=True) or [""]
         for sentence in whole:
-            yield _plain(sentence)
+            yield " ".join(sentence.split())
         if length > MOST_CHARACTERS:
             return
-    if plain := _plain(waiting):
-        yield plain
-
-
-def _plain(text: str) -> str:
-    return " ".join(_MARKUP.sub("", text).split())
+    if rest := " ".join(waiting.split()):
+        yield rest

@@ -18,7 +18,7 @@ from agent.engines.cascade.ports import Reply, Transcript
 from agent.engines.cascade.responder import acts, phrasing, surface
 from agent.engines.cascade.responder.index import ACT, FACT, Entry
 from agent.engines.cascade.responder.understanding import Meaning, Understanding
-from agent.engines.cascade.responder.words import split_words, stem, word_set
+from agent.engines.cascade.responder.words import COMMON, split_words, word_set
 
 HEARD_SHARE = 0.7
 """Share of a sentence that must have been audible for it to count as said."""
@@ -29,6 +29,7 @@ DOUBTFUL = 0.35
 OFFER_EVERY = 3
 """Every so many answers the agent asks whether there is anything else."""
 
+_HUMAN = re.compile(r"\b(human|person|representative|supervisor|manager|colleague|operator|someone|somebody)\b")
 _ESCALATE, _VERIFY, _STEP = "escalate", "verify", "step"
 
 
@@ -62,7 +63,6 @@ class EmbeddedSession:
         self._before = self._memory.copy()
         known = (card.agent_name, card.company, card.role, *card.keywords)
         self._no_names = frozenset(word for text in known for word in split_words(text))
-        self._stems = {stem(word) for text in known for word in split_words(text)}
 
     def opening(self) -> Reply:
         """Return the card's greeting, with the customer's name when it is known."""
@@ -82,6 +82,7 @@ class EmbeddedSession:
         self._memory.asked, asked = "", self._memory.asked
         replies = self._by_words(heard, asked)
         if replies is None:
+            heard = replace(heard, words=surface.without_name(heard.words, self._memory.caller))
             meanings = await understanding.meanings(heard, self._memory.about)
             replies = self._by_meaning(meanings, heard)
         given: tuple[Reply, ...] = ()
@@ -144,13 +145,10 @@ class EmbeddedSession:
         return self._act(acts.THANKS if "thank" in text else acts.GREETING)
 
     def _is_proof(self, text: str) -> bool:
+        """Return whether ``text`` may be what a rule asked for: digits, a spelling, or hardly more than a name."""
         words = split_words(text)
-        return (
-            bool(surface.name_given(text, self._no_names))
-            or surface.gives_numbers(text)
-            or any(word.isdigit() for word in words)
-            or len(words) <= 3
-        )
+        named = bool(surface.name_given(text, self._no_names)) or surface.gives_numbers(text)
+        return named or any(map(str.isdigit, words)) or (len(words) <= 3 and not COMMON & set(words))
 
     def _is_only_a_name(self, rest: str, name: str) -> bool:
         others = set(split_words(rest)) - set(name.lower().split())
@@ -241,13 +239,12 @@ class EmbeddedSession:
         yield Reply(self._card.closing_say, acts.CLOSING, ends_call=True)
 
     def _repeat(self, topic: str) -> Iterator[Reply]:
-        matters = [reply for reply in self._memory.last if reply.topic not in (topic, acts.UNCLEAR, "anything_else")]
+        matters = [reply for reply in self._memory.last if reply.topic not in acts.NOT_REPEATED]
         if not matters:
             yield Reply(f"{self._lead(topic)} How can I help you?", topic)
             return
-        first, *others = matters
-        yield Reply(f"{self._lead(topic)} {first.text}", first.topic)
-        yield from others
+        yield Reply(self._lead(topic), topic)
+        yield from matters
 
     def _spell(self) -> Iterator[Reply]:
         fact = next((f for f in self._card.facts if self._memory.about and f.id == self._memory.about.topic), None)
@@ -263,7 +260,7 @@ class EmbeddedSession:
         yield Reply(f"{own} How can I help you?", acts.IDENTITY)
 
     def _human(self) -> Iterator[Reply]:
-        rule = next((r for r in self._rules(_ESCALATE) if r.say), None)
+        rule = self._way_to_a_human()
         if rule is not None:
             yield self._turned(rule.say, rule.id)
         else:
@@ -287,15 +284,23 @@ class EmbeddedSession:
             yield Reply(text, acts.UNCLEAR)
             return
         memory.unclear = 0
-        rule: CardRule | None = next((r for r in self._rules(_ESCALATE) if r.say), None)
+        rule = self._way_to_a_human()
         yield Reply(f"{text} {rule.say if rule else self._card.unknown_say}", rule.id if rule else acts.UNKNOWN)
+
+    def _way_to_a_human(self) -> CardRule | None:
+        """Return the rule that hands over any caller, not one for a special case such as fraud."""
+        rules = (rule for rule in self._rules(_ESCALATE) if rule.say)
+        return next((rule for rule in rules if _HUMAN.search(" ".join((rule.text, *rule.questions)))), None)
 
     # Wordings
 
     def _turned(self, text: str, topic: str) -> Reply:
         """Return a card's standing sentence; worded differently when it was the last thing said, too."""
-        repeated = any(reply.topic == topic for reply in self._before.last)
-        return Reply(phrasing.again(text, 1 + self._turn(topic)) if repeated else text, topic)
+        if not any(reply.topic == topic for reply in self._before.last):
+            return Reply(text, topic)
+        before = acts.BEFORE_THE_SAME.get(topic)
+        turn = self._turn(topic)
+        return Reply(f"{before[turn % len(before)]} {text}" if before else phrasing.again(text, 1 + turn), topic)
 
     def _lead(self, topic: str) -> str:
         return acts.REPLIES[topic][self._turn(topic) % len(acts.REPLIES[topic])]

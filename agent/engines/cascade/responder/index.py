@@ -23,7 +23,6 @@ FEATURES = (
     "topic",  # cosine to the topic's name, or to the rule's text
     "words",  # share of the utterance's telling words that the entry holds, by sound where not by letter
     "focus",  # the same for the words of its topic and keywords only
-    "question",  # overlap of telling words with the nearest sample question
     "kind",  # +1 when the question asks for a value of the fact's kind, -1 when for another
     "rule",  # 1 for a rule
     "act_ask",  # cosine to the nearest sample phrase, for dialogue acts
@@ -105,7 +104,6 @@ class CardIndex:
         asks = [(row, ask) for row, entry in enumerate(self.entries) for ask in entry.asks]
         self._ask_rows = np.array([row for row, _ in asks])
         self._ask_vectors = _stack([vectors[ask] for _, ask in asks])
-        self._ask_stems = [frozenset(stems(ask)) for _, ask in asks]
         nothing = np.zeros_like(self._ask_vectors[0])
         self._say_vectors = _stack([vectors[entry.say] if entry.say else nothing for entry in self.entries])
         self._about_vectors = _stack([vectors[entry.about] if entry.about else nothing for entry in self.entries])
@@ -118,16 +116,13 @@ class CardIndex:
 
     def features(self, query: Query) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the features of each entry, [entries, FEATURES], and of "nothing on the card", [NONE_FEATURES]."""
-        said = stems(query.text)
         asks = self._ask_vectors @ query.vector
         say = self._say_vectors @ query.vector
         about = self._about_vectors @ query.vector
         ask = np.full(len(self.entries), -1.0)
         np.maximum.at(ask, self._ask_rows, asks)
         ask = np.where(ask < -0.99, 0.8 * np.maximum(say, about), ask)
-        overlap = np.zeros(len(self.entries))
-        np.maximum.at(overlap, self._ask_rows, self._overlaps(said))
-        words, focus = self._shares(said)
+        words, focus = self._shares(stems(query.text))
         card = ~self._is_act
         features = np.column_stack(
             [
@@ -136,7 +131,6 @@ class CardIndex:
                 about * card,
                 words * card,
                 focus * card,
-                overlap * card,
                 self._kinds(query.text),
                 self._is_rule,
                 ask * self._is_act,
@@ -148,15 +142,10 @@ class CardIndex:
         )
         return features, np.array([1.0, say[card].max(initial=0.0), about[card].max(initial=0.0)])
 
-    def _overlaps(self, said: Sequence[str]) -> NDArray[np.float64]:
-        """Return the weighted share of common words with each sample question: intersection over union."""
-        weight = self._vocabulary.weight
-        own = frozenset(said)
-        shares = []
-        for ask in self._ask_stems:
-            union = sum(map(weight, own | ask))
-            shares.append(sum(map(weight, own & ask)) / union if union else 0.0)
-        return np.array(shares)
+    def likeness(self, query: Query) -> float:
+        """Return the cosine to the nearest sample question of the card itself."""
+        asks = self._ask_vectors[~self._is_act[self._ask_rows]]
+        return float((asks @ query.vector).max(initial=-1.0))
 
     def _shares(self, said: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the weighted share of ``said`` that each entry's words, and its focus words, account for."""

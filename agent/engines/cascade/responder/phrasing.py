@@ -43,7 +43,7 @@ def with_article(role: str) -> str:
     return f"{'an' if role[:1].lower() in tuple('aeiou') else 'a'} {role}"
 
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-Za-z]\.)(?<!\b(?:Mr|Ms|Dr|No|St)\.)(?<!\bMrs\.)\s+(?=[A-Z\"'“\[])")
+_SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-Za-z]\.)(?<!\b(?:Mr|Ms|Dr|No|St)\.)(?<!\bMrs\.)\s+(?=[A-Z\"'“])")
 
 
 def sentences(text: str, *, keep_end: bool = False) -> list[str]:

@@ -70,7 +70,7 @@ class SentenceModel:
             self._heads = int(config["num_attention_heads"])
             self._epsilon = float(config["layer_norm_eps"])
             self.width = int(config["hidden_size"])
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # tokenizers raises bare exceptions
             raise EngineUnavailable(f"The sentence model in {folder} can't be read; reinstall it: {INSTALL}") from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)

@@ -1,7 +1,9 @@
 """What can be read off an utterance's words alone: openers, clauses, a name given, digits, mere noises."""
 
 import re
+from collections.abc import Sequence
 
+from agent.engines.cascade.ports import Word
 from agent.engines.cascade.responder import acts
 from agent.engines.cascade.responder.words import COMMON, split_words, word_set
 
@@ -17,6 +19,9 @@ _NAME = re.compile(
     r"\b(?:my name is|my name's|the name is|the name's|i am called|you can call me|this is|i'm|i am|it's)\s+"
     r"([a-z][a-z'’-]+)(?:\s+([a-z][a-z'’-]+))?",
     re.IGNORECASE,
+)
+_NAME_HEAD = re.compile(
+    r"\b(my name is|my name's|the name is|the name's|i am called|you can call me|this is|i'm|i am|it's)$"
 )
 _SURE_NAME = re.compile(r"\b(name|called|call me)\b", re.IGNORECASE)
 _NAME_TAIL = frozenset({"speaking", "here", "calling"})
@@ -76,6 +81,19 @@ def name_given(text: str, known: frozenset[str]) -> str:
         if name:
             return " ".join(name)
     return ""
+
+
+def without_name(words: Sequence[Word], name: str) -> tuple[Word, ...]:
+    """Return ``words`` without "my name is …", "this is … speaking"; as they are when ``name`` isn't in them."""
+    plain = [word.text.lower().strip(",.!?") for word in words]
+    parts = name.lower().split()
+    for start in range(len(plain)):
+        if parts and plain[start : start + len(parts)] == parts:
+            end = start + len(parts)
+            end += plain[end : end + 1] != [] and plain[end] in _NAME_TAIL
+            head = _NAME_HEAD.sub("", " ".join(plain[:start])).split()
+            return (*words[: len(head)], *words[end:])
+    return tuple(words)
 
 
 def gives_numbers(text: str) -> bool:
