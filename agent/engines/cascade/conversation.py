@@ -65,7 +65,7 @@ class Conversation:
         echo_db = max(self._agent_levels)
         for window in windows:
             is_audible = audible(window, echo_db)
-            self._listener.hear(window, is_audible)
+            self._listener.hear(window, is_audible, eager=self._barge_in.hushed)
             self._mind_the_floor(window, is_audible)
         if self._speaker.busy and not self._barge_in.hummed and is_interruption(self._listener.draft):
             self._give_way()

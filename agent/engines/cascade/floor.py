@@ -20,6 +20,9 @@ from agent.engines.cascade.activity import WINDOW_MS, Window
 from agent.engines.cascade.turns import ON_PROBABILITY
 
 _HUSH_MS = 160
+_LEAST_VOICED_MS = 96
+_EARLY_MS = 96
+"""A burst begins up to so much before Silero is sure: an s or an f is loud before it is speech."""
 _DECIDE_MS = 416
 _YIELD_MS = 544
 _HUM_MS = 750
@@ -65,14 +68,20 @@ class BargeIn:
         self._spoke_on_ms = -_AGAIN_MS
         self._clear()
 
+    @property
+    def hushed(self) -> bool:
+        return self._hushed_ms is not None
+
     def _clear(self) -> None:
-        self._start_ms = self._last_ms = self._voiced_ms = self._words_ms = 0
+        self._start_ms = self._last_ms = self._voiced_ms = self._words_ms = self._early_ms = 0
 
     def hear(self, window: Window, is_audible: bool) -> Floor:
         """Take the next window of the caller."""
-        voiced = is_audible and window.probability >= ON_PROBABILITY and window.over_noise_db > _OVER_NOISE_DB
+        above = window.over_noise_db > _OVER_NOISE_DB and (is_audible or self._in_words)
+        voiced = above and window.probability >= ON_PROBABILITY
         if voiced:
             self._count(window)
+        self._early_ms = min(self._early_ms + WINDOW_MS, _EARLY_MS) if above and not voiced else 0
         if self._hushed_ms is not None:
             return self._decide(window.end_ms, self._hushed_ms)
         if not voiced:
@@ -81,18 +90,23 @@ class BargeIn:
             return Floor.KEEP
         return self._weigh(window.end_ms)
 
+    @property
+    def _in_words(self) -> bool:
+        """Whether a burst is under way that is not a hum; its soft sounds count too."""
+        return self._words_ms * 3 >= self._voiced_ms > 0
+
     def _count(self, window: Window) -> None:
         if not self._voiced_ms:
-            self._start_ms = window.end_ms - WINDOW_MS
+            self._start_ms = window.end_ms - WINDOW_MS - self._early_ms
         self._last_ms = window.end_ms
         self._voiced_ms += WINDOW_MS
         self._words_ms += WINDOW_MS if window.tilt_db > _HUM_TILT_DB else 0
 
     def _weigh(self, now_ms: int) -> Floor:
         length_ms = now_ms - self._start_ms
-        if length_ms < _HUSH_MS:
+        if length_ms < _HUSH_MS or self._voiced_ms < _LEAST_VOICED_MS:
             return Floor.KEEP
-        self.hummed = self._words_ms * 3 < self._voiced_ms
+        self.hummed = not self._in_words
         if self.hummed and length_ms < _HUM_MS:
             return Floor.KEEP
         if now_ms - self._spoke_on_ms < _AGAIN_MS:

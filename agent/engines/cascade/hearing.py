@@ -81,10 +81,10 @@ class Listener:
         self._memory = np.concatenate([self._memory, pcm])[-_MEMORY_MS * PHONE_HZ // 1000 :]
         self._samples_heard += len(pcm)
 
-    def hear(self, window: Window, is_audible: bool) -> None:
-        """Take the next window, after its audio was kept."""
+    def hear(self, window: Window, is_audible: bool, eager: bool = False) -> None:
+        """Take the next window, after its audio was kept; ``eager`` to know soon what a short burst said."""
         self._now_ms = window.end_ms
-        change = self._turns.hear(window, is_audible)
+        change = self._turns.hear(window, is_audible, eager)
         if change is Hearing.PAUSED:
             self._recognise()
         elif change in (Hearing.RESUMED, Hearing.DROPPED) and self._current is not None:

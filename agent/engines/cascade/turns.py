@@ -14,6 +14,7 @@ ON_PROBABILITY = 0.5
 _STAY_PROBABILITY = 0.35
 _START_WINDOWS = 2
 _PAUSE_MS = 192
+_EAGER_PAUSE_MS = 96
 _LEAST_SPEECH_MS = 128
 _RANGE_DB = 30
 """Silero trails the end of speech by some 60 ms; what is this far under the loudest is silence."""
@@ -79,14 +80,17 @@ class Turns:
         """How long the caller has paused; 0 while speaking."""
         return self._now_ms - self._end_ms if self.speaking else 0
 
-    def hear(self, window: Window, audible: bool = True) -> Hearing:
-        """Take the next window; one that is not ``audible`` is silence (the agent's own echo, say)."""
+    def hear(self, window: Window, audible: bool = True, eager: bool = False) -> Hearing:
+        """Take the next window; one that is not ``audible`` is silence (the agent's own echo, say).
+
+        ``eager`` takes a shorter silence for a pause.
+        """
         self._now_ms = window.end_ms
         if not self.speaking:
             return self._listen(window, audible)
         if audible and window.probability >= _STAY_PROBABILITY and window.level_db > self._peak_db - _RANGE_DB:
             return self._go_on(window)
-        if self.pausing or self.silence_ms < _PAUSE_MS:
+        if self.pausing or self.silence_ms < (_EAGER_PAUSE_MS if eager else _PAUSE_MS):
             return Hearing.NOTHING
         if self._speech_ms < _LEAST_SPEECH_MS:
             self._clear()
