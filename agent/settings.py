@@ -66,6 +66,15 @@ class Settings(BaseSettings):
     # The engine
     engine: str = Field("cascade", description="Who answers: cascade, loopback, personaplex or remote.")
     engine_url: str = Field("", description="WebSocket URL of a PersonaPlex server, for the engine `remote`.")
+    engine_checkpoint: str = Field(
+        "",
+        description="PersonaPlex's model: a folder, a Hub id such as nvidia/personaplex-7b-v1, "
+        "or `tiny` for random weights.",
+    )
+    engine_voices: str = Field("", description="Folder of PersonaPlex's voices; empty takes the checkpoint's own.")
+    engine_device: str = Field(
+        "", description="PersonaPlex's device, cuda or cpu; empty takes a GPU where there is one."
+    )
     engine_slots: int = Field(0, ge=0, le=1_000, description="Most calls at once; 0 leaves it to the engine.")
     engine_ready_timeout_s: float = Field(
         10.0, gt=0, le=120, description="Seconds an engine has to take in a role prompt."
@@ -124,7 +133,17 @@ class Settings(BaseSettings):
 
     def engine_options(self) -> dict[str, str]:
         """The settings engines may read, as the plain strings that ``agent.duplex.load_engine`` takes."""
-        names = ("data_dir", "engine_url", "engine_slots", "recogniser_workers", "llm_base_url", "llm_model")
+        names = (
+            "data_dir",
+            "engine_url",
+            "engine_slots",
+            "engine_checkpoint",
+            "engine_voices",
+            "engine_device",
+            "recogniser_workers",
+            "llm_base_url",
+            "llm_model",
+        )
         names += ("speech_base_url", "speech_model", "tts")
         options = {name: str(getattr(self, name)) for name in names}
         return options | {name: getattr(self, name).get_secret_value() for name in ("llm_api_key", "speech_api_key")}
