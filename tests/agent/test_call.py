@@ -13,6 +13,8 @@ from agent import call
 from agent.duplex import AgentFrame, EngineLost, HeardWord
 from agent.live import CallOver, CallStarted, Spoke
 from agent.pipeline import duplex, transport
+from telephony.carriers.twilio import TwilioCarrier
+from telephony.errors import CarrierUnavailable
 from telephony.simulator import twiml
 from tests.agent.conftest import Open
 from tests.agent.exchange import SILENCE, TONE, Exchange, RawStream, ScriptedEngine, nonce_of
@@ -67,7 +69,16 @@ async def test_no_audio_comes(open_exchange: Open, monkeypatch: pytest.MonkeyPat
     assert (await ended(where, stream))[1] == "stream_failed"
 
 
-async def test_the_agent_says_goodbye_and_is_heard_before_the_line_is_cut(open_exchange: Open) -> None:
+async def test_the_agent_says_goodbye_and_is_heard_before_the_line_is_cut(
+    open_exchange: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hung_up = []
+
+    async def hang_up(carrier: TwilioCarrier, call_id: str) -> bool:
+        hung_up.append(call_id)
+        raise CarrierUnavailable("Twilio could not be reached.")
+
+    monkeypatch.setattr(TwilioCarrier, "hang_up", hang_up)
     engine = ScriptedEngine(lambda index: AgentFrame(index, TONE if index <= 3 else SILENCE, ends_call=index == 3))
     where = await open_exchange(engine)
     async with where.call() as stream:
@@ -77,9 +88,11 @@ async def test_the_agent_says_goodbye_and_is_heard_before_the_line_is_cut(open_e
         await stream.send("mark", mark={"name": "2"})
         with pytest.raises(TimeoutError):
             await stream.closed(0.3)
+        assert hung_up == []
         await stream.send("mark", mark={"name": "3"})
         assert (await stream.closed())[0] == 1000
     assert await ended(where, stream, engine) == ("ended", "agent_hung_up", "")
+    assert hung_up == [stream.call_id]
     assert await where.after(stream.call_id) == (twiml.Hangup(),)
 
 
