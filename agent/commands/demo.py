@@ -25,13 +25,14 @@ def demo(
     """Let a scripted caller phone a persona, show what is said, score it, and stay up for more calls."""
     from uvicorn.loops.auto import auto_loop_factory
 
-    from agent.demo import demo_settings
     from agent.logs import configure_logging
     from agent.settings import settings
 
     if as_json and not once:
         raise typer.BadParameter("--json goes with --once")
     configure_logging(_QUIET, settings().log_format)
+    from agent.demo import demo_settings  # after the logging: pipecat logs when it is imported
+
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
         runner.run(_demo(demo_settings(settings()), once, as_json))
 
