@@ -5,6 +5,7 @@ recorder ─▶ line ─┬─▶ Notes.take     in memory, for the call's end
 """
 
 import json
+import os
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from math import isfinite
@@ -79,17 +80,18 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab", buffering=0)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
 
     def append(self, lines: list[Line]) -> None:
         """Write lines in one go."""
-        self._file.write("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode())
+        left = memoryview("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode())
+        while left:
+            left = left[os.write(self._fd, left) :]
 
     def close(self) -> None:
-        """Close the file; it stays until ``remove``."""
-        self._file.close()
+        """Close the file; it stays."""
+        os.close(self._fd)
 
 
 def read_journal(path: Path) -> Notes:

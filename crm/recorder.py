@@ -48,19 +48,19 @@ class CallRecorder:
 
     def caller_audio(self, at_ms: int, pcm: Pcm) -> None:
         """Keep caller's audio, [N] int16 at 8 kHz, that was spoken at ``at_ms``."""
-        self._keep_audio(pcm, lambda tape, pcm: tape.caller_audio(at_ms, pcm))
+        self._keep_audio(pcm, lambda tape, pcm: tape.caller_audio(int(at_ms), pcm))
 
     def agent_audio(self, frame_index: int, at_ms: int, pcm: Pcm) -> None:
         """Keep agent's audio, [N] int16 at 8 kHz, sent at ``at_ms``; it is placed where it plays."""
-        self._keep_audio(pcm, lambda tape, pcm: tape.agent_audio(frame_index, at_ms, pcm))
+        self._keep_audio(pcm, lambda tape, pcm: tape.agent_audio(frame_index, int(at_ms), pcm))
 
     def agent_played(self, frame_index: int, at_ms: int) -> None:
         """Note that the caller has heard everything up to the end of this frame (mark echo)."""
-        self._waiting.append(lambda tape: tape.agent_played(frame_index, at_ms))
+        self._waiting.append(lambda tape: tape.agent_played(frame_index, int(at_ms)))
 
     def agent_cleared(self, at_ms: int) -> None:
         """Note that audio not yet played was thrown away (``clear``): it is not in the recording."""
-        self._waiting.append(lambda tape: tape.agent_cleared(at_ms))
+        self._waiting.append(lambda tape: tape.agent_cleared(int(at_ms)))
 
     def agent_text(self, at_ms: int, text: str) -> None:
         """Keep a piece of the agent's text, with its own leading space, sent at ``at_ms``."""
@@ -81,7 +81,7 @@ class CallRecorder:
     async def finish(self, outcome: Outcome, reason: str = "", duration_ms: int | None = None) -> None:
         """Close the recording, make turns and log the call's end; never raises, harmless twice.
 
-        ``duration_ms`` is media time at the end; without it, the latest time that anything had.
+        ``duration_ms`` is media time at the end; the latest time that anything had, if that is later.
         """
         if self._finished:
             return
@@ -89,19 +89,31 @@ class CallRecorder:
         self._how = (outcome, reason, duration_ms)
         self._over.set()
         try:
-            end = await asyncio.wrap_future(self._end)
+            end = await asyncio.shield(asyncio.wrap_future(self._end))
             if await save_end(self._store, self._recordings, self.call_id, end):
                 await save_unsaved(self._store, self._recordings)
             else:
                 log.warning("call's end is kept on the disk until the database is back", call_id=self.call_id)
-        except Exception as error:  # a call never fails by its log; the journal stays for the next start
-            log.error("call's end could not be logged", call_id=self.call_id, error=type(error).__name__)
+        except Exception as error:  # a call never fails by its log
+            log.error("call's end could not be logged with its turns", call_id=self.call_id, error=type(error).__name__)
+            await self._save_bare_end(outcome, reason, duration_ms)
+
+    async def _save_bare_end(self, outcome: Outcome, reason: str, duration_ms: int | None) -> None:
+        try:
+            await self._store.finish(
+                self.call_id, status="ended", outcome=outcome, reason=reason, duration_ms=duration_ms
+            )
+        except Exception as error:
+            log.error("call's end could not be logged at all", call_id=self.call_id, error=type(error).__name__)
 
     def _keep_audio(self, pcm: Pcm, work: Callable[[Tape, Pcm], None]) -> None:
-        if len(self._waiting) >= MOST_WAITING:
+        try:
+            if len(self._waiting) >= MOST_WAITING:
+                raise OverflowError
+            own = np.array(pcm, np.int16).ravel()  # a copy: the buffer is the caller's
+        except (TypeError, ValueError, OverflowError):
             self._unkept += 1
             return
-        own = np.array(pcm, np.int16)  # the caller of this method may use its buffer again
         self._waiting.append(lambda tape: work(tape, own))
 
     def _run(self) -> None:
@@ -118,10 +130,14 @@ class CallRecorder:
             self._drain(tape)
             tape.flush()
         outcome, reason, duration_ms = self._how
-        if duration_ms is None:
-            duration_ms = tape.notes.clock_ms
+        duration_ms = max(duration_ms or 0, tape.notes.clock_ms)
         if self._unkept:
-            tape.note("event", "audio_lost", duration_ms, f"{self._unkept} packets: the disk did not keep up")
+            tape.note(
+                "event",
+                "audio_lost",
+                duration_ms,
+                f"{self._unkept} packets: the disk did not keep up, or they held no audio",
+            )
         tape.close(duration_ms)
         reason = " ".join(part for part in (reason, tape.failure) if part)
         return make_end(tape.notes, self._recordings, "ended", outcome, reason, duration_ms)

@@ -74,9 +74,10 @@ class Tape:
         """Leave out what was sent but not heard."""
         placed = self._playout.cleared(at_ms)
         self._place(placed)
+        heard = [frame.sent_ms for frame in placed if len(frame.pcm)]
         unheard = [frame.sent_ms for frame in placed if not len(frame.pcm)]
         if unheard:
-            self.note("dropped", min(unheard), max(unheard))
+            self.note("dropped", max([*(sent_ms + 1 for sent_ms in heard), unheard[0]]), unheard[-1])
 
     def flush(self) -> None:
         """Put on the disk what is known by now."""
@@ -94,7 +95,7 @@ class Tape:
 
     def close(self, duration_ms: int) -> None:
         """Write the rest; what the agent had sent but nobody heard before ``duration_ms`` is left out."""
-        self._place(self._playout.cleared(duration_ms))
+        self.agent_cleared(duration_ms)
         self._on_writer(lambda writer: writer.close(duration_ms * SAMPLES_PER_MS))
         late_ms = self._writer.late_samples // SAMPLES_PER_MS if self._writer else 0
         if late_ms:

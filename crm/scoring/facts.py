@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from itertools import combinations
 
+from crm.scoring import phrases
 from crm.scoring.conversation import (
     CONFIDENT,
     FIGURE_KINDS,
@@ -22,14 +23,7 @@ SURELY_ASKED = 0.7  # likeness of a question from which an answer is owed
 ABOUT = 0.2  # a sentence is about a fact from this likeness on
 STATED_TEXT = 0.7  # share of a text fact's words that state it
 UNKNOWN_SHARE = 0.5  # share of the card's own words for not knowing
-_UNKNOWN = re.compile(
-    r"\b(i (do not|don't|really don't) (know|have (that|an answer|any|the))|not sure|no information"
-    r"|(can't|cannot) (say|answer|tell)|don't have (that|an answer|information))\b",
-    re.IGNORECASE,
-)
-_CORRECTION = re.compile(r"\b(sorry|correct|correction|mean|meant|actually|rather|excuse|apolog\w+)\b", re.IGNORECASE)
 _SHORTEST_INVENTION_S = 3_600  # "one minute, please" is no statement about the company
-_PROPER = r"((?:[A-Z][\w'’-]+\s?){1,3})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +136,7 @@ class FactCheck:
         expected = _expected(fact)
         is_right = any(same(want, said) for want in expected for said in mentions(after))
         is_right = is_right or (not expected and find_name(fact.value, after) is not None)
-        return is_right and bool(_CORRECTION.search(after))
+        return is_right and bool(phrases.CORRECTION.search(after))
 
     def _other_name(self, fact: Fact, sentence: Sentence) -> str:
         """A proper name where the card's sentence has the fact's: "the supervisor is Jane Doe"."""
@@ -150,7 +144,7 @@ class FactCheck:
         if not frame or share(frame, content(sentence.text)) < 0.5:
             return ""
         known = " ".join([*(f"{other.value} {other.say}" for other in self.card.facts), self.card.agent.name])
-        for found in re.finditer(rf"\b(?:is|called|named|by|for|to|with)\s+{_PROPER}", sentence.text):
+        for found in re.finditer(rf"\b(?:is|called|named|by|for|to|with)\s+{phrases.PROPER}", sentence.text):
             name = found[1].strip()
             if not any(sounds_alike(name, part) or find_name(name, part) for part in (fact.value, known)):
                 return name
@@ -204,7 +198,7 @@ class FactCheck:
 
 def says_unknown(card: PersonaCard, text: str) -> bool:
     """Return whether a text says that the agent does not know, in the card's words or in plain ones."""
-    if _UNKNOWN.search(text.replace("’", "'")):
+    if phrases.UNKNOWN.search(text.replace("’", "'")):
         return True
     return share(content(card.unknown_say), content(text)) >= UNKNOWN_SHARE and len(content(card.unknown_say)) > 2
 

@@ -61,3 +61,9 @@ BYE = re.compile(
     r"\b(good ?bye|bye|have a (good|nice|great|lovely|wonderful) (day|night|one|evening|afternoon|weekend)|take care"
     r"|thank(s| you) for (calling|banking|choosing)|that('s| is) all|nothing else)\b"
 )
+UNKNOWN = re.compile(
+    r"\b(i (do not|don't|really don't) (know|have (that|an answer|any|the))|not sure|no information"
+    r"|(can't|cannot) (say|answer|tell)|don't have (that|an answer|information))\b",
+    re.IGNORECASE,
+)
+CORRECTION = re.compile(r"\b(sorry|correct|correction|mean|meant|actually|rather|excuse|apolog\w+)\b", re.IGNORECASE)

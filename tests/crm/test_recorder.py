@@ -213,13 +213,31 @@ async def test_odd_values_cost_themselves_only(store: CallStore, recordings: Rec
     recorder.caller_audio(-5, speech(20))
     recorder.caller_audio(10**12, speech(20))
     recorder.caller_audio("soon", speech(20))  # pyright: ignore[reportArgumentType]
+    recorder.agent_audio(0, np.int64(0), speech(20).reshape(2, -1))  # pyright: ignore[reportArgumentType]
+    recorder.agent_audio(1, 20, "sound")  # pyright: ignore[reportArgumentType]
     recorder.event("odd", 0, "\0\ud800")
     recorder.caller_audio(0, speech(1_000))
     recorder.caller_word(0, 900, "hello")
     await recorder.finish("caller_hung_up")
     assert [turn.text for turn in await store.turns(live.id)] == ["hello"]
     assert (await store.call(live.id)).duration_ms == 0
-    assert {event.kind for event in await store.events(live.id)} == {"odd", "odd_time"}
+    assert {event.kind for event in await store.events(live.id)} == {"odd", "odd_time", "audio_lost"}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_what_the_caller_did_not_wait_for_was_not_said(store: CallStore, recordings: Recordings, live: Call):
+    recorder = CallRecorder(live.id, store, recordings)
+    for frame, word in enumerate(["One", " two", " three", " four"]):
+        recorder.agent_audio(frame, 20 * frame, speech(1_000))  # sent fast; the carrier plays one after the other
+        recorder.agent_text(20 * frame, word)
+    recorder.agent_played(0, 1_100)
+    recorder.caller_audio(1_480, np.zeros(160, np.int16))
+    await recorder.finish("caller_hung_up", "", 1_500)
+    heard, _ = soundfile.read(recordings.file((await store.call(live.id)).recording), dtype="int16")
+    assert len(heard) == 1_500 * 8
+    assert not heard[: 100 * 8, 1].any()
+    assert heard[1_110 * 8 :, 1].any()
+    assert [turn.text for turn in await store.turns(live.id)] == ["One two"]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

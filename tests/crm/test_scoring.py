@@ -6,6 +6,7 @@ import pytest
 
 from crm.call import Call, Scorecard, Turn, Verdict
 from crm.scoring import score_call
+from crm.scoring.conversation import Topics
 from crm.scoring.rubric import rubric, rubric_hash
 from crm.scoring.scorecard import CRITICAL_CAP, summed
 from personas.library import load_library
@@ -291,3 +292,18 @@ def test_a_card_read_aloud_passes_every_criterion_of_its_own(slug: str):
     asked = {f"fact:{fact.id}" for fact in card.facts if fact.questions}
     passed = {verdict.criterion_id for verdict in result.verdicts if verdict.result == "pass"}
     assert asked <= passed
+
+
+def test_questions_are_rarely_taken_for_others():
+    """On the library's test questions, which are no sample questions: wrong parts are few, missed ones may be more."""
+    right = wrong = invented = 0
+    for card in CARDS.values():
+        topics = Topics.of(card)
+        for question in card.test_questions:
+            part, wanted = topics.asks_for(question.ask), {*question.facts, question.rule} - {None}
+            right += part in wanted
+            wrong += bool(wanted and part and part not in wanted)
+            invented += bool(not wanted and part)
+    assert right >= 20
+    assert wrong <= 2
+    assert invented <= 4
