@@ -138,7 +138,7 @@ class CascadeSession:
             opening = tasks.create_task(self._parts.responder.open(self._role.card))
             tasks.create_task(self._open_recogniser())
             conversation.converse(await opening)
-        self._ready.set()
+            self._ready.set()  # the greeting needs no ears: they may still be getting ready
 
     async def _open_recogniser(self) -> None:
         self._recogniser.set_result(await self._parts.recogniser.open(self._role.card))
