@@ -79,7 +79,7 @@ class MimiConfig:
 
 SHAPES: dict[str, tuple[LMConfig, MimiConfig]] = {
     "tiny": (
-        LMConfig(64, 4, 2, 256, 512, depformer_dim=32, depformer_num_heads=4, depformer_num_layers=2),
+        LMConfig(64, 4, 2, 1_024, 512, depformer_dim=32, depformer_num_heads=4, depformer_num_layers=2),
         MimiConfig(
             dimension=32, n_filters=4, codebook_dim=16, num_heads=4, num_layers=2, context=20, dim_feedforward=64
         ),

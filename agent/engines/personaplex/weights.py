@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from agent.engines.personaplex.config import CODEBOOKS, LMConfig, MimiConfig
+from agent.engines.personaplex.errors import CheckpointError
 from agent.engines.personaplex.mimi.codec import Mimi
 from agent.engines.personaplex.model.lm import PersonaPlexLM
 
@@ -32,15 +33,11 @@ _STACKED = re.compile(r"^depformer\.layers\.\d+\.self_attn\.(in_proj_weight|out_
 Module = TypeVar("Module", bound=nn.Module)
 
 
-class WeightsError(Exception):
-    """A checkpoint that can't be loaded; the message is one sentence that names the file."""
-
-
 def load_lm(path: Path, config: LMConfig, device: torch.device, dtype: torch.dtype) -> PersonaPlexLM:
     """Load the language model.
 
     Raises:
-        WeightsError: the file is missing, is no safetensors file, or its names or shapes do not fit ``config``.
+        CheckpointError: the file is missing, is no safetensors file, or its names or shapes do not fit ``config``.
     """
     return _load(path, lambda: PersonaPlexLM(config), device, dtype)
 
@@ -71,14 +68,14 @@ def _load(path: Path, build: Callable[[], Module], device: torch.device, dtype: 
 @contextmanager
 def _opened(path: Path) -> Iterator[safe_open]:
     if not path.is_file():
-        raise WeightsError(
+        raise CheckpointError(
             f"There is no file {path}: a checkpoint folder holds {LM_FILE}, {MIMI_FILE} and {TEXT_FILE}."
         )
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             yield file
     except SafetensorError as error:
-        raise WeightsError(f"{path} is not a whole safetensors file ({error}); download it again.") from error
+        raise CheckpointError(f"{path} is not a whole safetensors file ({error}); download it again.") from error
 
 
 def _slots(module: nn.Module) -> Iterator[tuple[str, tuple[nn.Module, str, Tensor]]]:
@@ -105,9 +102,9 @@ def _check_names(path: Path, found: set[str], wanted: set[str]) -> None:
     missing = sorted(wanted - found)
     unknown = sorted(name for name in found - wanted if not _is_unheard(name))
     if missing:
-        raise WeightsError(f"{path} lacks {len(missing)} of the model's tensors, {missing[0]} first among them.")
+        raise CheckpointError(f"{path} lacks {len(missing)} of the model's tensors, {missing[0]} first among them.")
     if unknown:
-        raise WeightsError(
+        raise CheckpointError(
             f"{path} holds {len(unknown)} tensors the model does not have, {unknown[0]} first among them."
         )
 
@@ -119,5 +116,5 @@ def _read(path: Path, file: safe_open, name: str, expected: Tensor) -> Tensor:
     is_stack = _STACKED.match(name) is not None
     longer = is_stack and shape[1:] == expected.shape[1:] and shape[0] in (expected.shape[0], 2 * expected.shape[0])
     if not longer and shape != tuple(expected.shape):
-        raise WeightsError(f"{path}: {name} has the shape {list(shape)}, the model expects {list(expected.shape)}.")
+        raise CheckpointError(f"{path}: {name} has the shape {list(shape)}, the model expects {list(expected.shape)}.")
     return part[: expected.shape[0]] if is_stack else file.get_tensor(name)

@@ -26,7 +26,7 @@ from agent.duplex import (
 pytestmark = pytest.mark.asyncio(loop_scope="module")  # one engine for the module: some take seconds to load
 
 SLOTS = 2
-OPTIONS: dict[str, dict[str, str]] = {}
+OPTIONS: dict[str, dict[str, str]] = {"personaplex": {"engine_checkpoint": "tiny", "engine_device": "cpu"}}
 """What an engine needs to run in a test, where that is more than ``engine_slots``."""
 
 ENGINES = [

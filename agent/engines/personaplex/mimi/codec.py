@@ -15,12 +15,18 @@ from agent.engines.personaplex.mimi.transformer import CodecTransformer
 from agent.engines.personaplex.state import KVRing
 
 
-class _Wrapped(nn.Module):
+class _Down(nn.Module):
     """The checkpoint wraps the resampling layers once more: ``downsample.conv.…``, ``upsample.convtr.…``."""
 
-    def __init__(self, name: str, layer: nn.Module) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.add_module(name, layer)
+        self.conv = StreamingConv(width, width, 4, 2, bias=False, replicate=True)
+
+
+class _Up(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.convtr = StreamingConvTranspose(width, width, 4, 2, groups=width, bias=False)
 
 
 class Mimi(nn.Module):
@@ -30,9 +36,9 @@ class Mimi(nn.Module):
         self.config = config
         self.encoder = seanet.encoder(config)
         self.encoder_transformer = CodecTransformer(config)
-        self.downsample = _Wrapped("conv", StreamingConv(width, width, 4, 2, bias=False, replicate=True))
+        self.downsample = _Down(width)
         self.quantizer = SplitQuantizer(config)
-        self.upsample = _Wrapped("convtr", StreamingConvTranspose(width, width, 4, 2, groups=width, bias=False))
+        self.upsample = _Up(width)
         self.decoder_transformer = CodecTransformer(config)
         self.decoder = seanet.decoder(config)
         self._encoder_tails = number_tails(nn.ModuleList([self.encoder, self.downsample]))

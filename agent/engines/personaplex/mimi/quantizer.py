@@ -4,10 +4,15 @@ import torch
 from torch import Tensor, nn
 
 from agent.engines.personaplex.config import CODEBOOKS, MimiConfig
+from agent.engines.personaplex.model.layers import module_list
 
 
 class Codebook(nn.Module):
     """Vectors are kept as running sums, as in training: vector = sum / usage."""
+
+    embedding_sum: Tensor
+    cluster_usage: Tensor
+    vectors: Tensor
 
     def __init__(self, size: int, width: int) -> None:
         super().__init__()
@@ -37,7 +42,7 @@ class _Layer(nn.Module):
 class _Stack(nn.Module):
     def __init__(self, count: int, size: int, width: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(_Layer(size, width) for _ in range(count))
+        self.layers = module_list(_Layer(size, width) for _ in range(count))
 
 
 class ResidualQuantizer(nn.Module):
@@ -60,7 +65,7 @@ class ResidualQuantizer(nn.Module):
 
     def decode(self, codes: Tensor) -> Tensor:
         """[B, K, T] → [B, E, T]."""
-        total = sum(layer.codebook.vectors[codes[:, k]] for k, layer in enumerate(self.vq.layers))
+        total = torch.stack([layer.codebook.vectors[codes[:, k]] for k, layer in enumerate(self.vq.layers)]).sum(0)
         return self.output_proj(total.transpose(1, 2))
 
 

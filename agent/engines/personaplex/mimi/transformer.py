@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from agent.engines.personaplex.config import MimiConfig
 from agent.engines.personaplex.mimi.conv import CodecState
-from agent.engines.personaplex.model.layers import rotation
+from agent.engines.personaplex.model.layers import module_list, rotation
 from agent.engines.personaplex.model.temporal import SelfAttention
 from agent.engines.personaplex.state import visible
 
@@ -36,7 +36,7 @@ class CodecLayer(nn.Module):
 class _Layers(nn.Module):
     def __init__(self, config: MimiConfig) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(CodecLayer(config) for _ in range(config.num_layers))
+        self.layers = module_list(CodecLayer(config) for _ in range(config.num_layers))
 
 
 class CodecTransformer(nn.Module):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from agent.engines.personaplex.config import CODEBOOKS, LMConfig, gated_width
-from agent.engines.personaplex.model.layers import Gating, RMSNorm
+from agent.engines.personaplex.model.layers import Gating, RMSNorm, module_list
 
 
 class DepthAttention(nn.Module):
@@ -37,7 +37,7 @@ class DepthLayer(nn.Module):
         self.norm1 = RMSNorm(width)
         self.self_attn = DepthAttention(width, config.depformer_num_heads)
         self.norm2 = RMSNorm(width)
-        self.gating = nn.ModuleList(Gating(width, gated_width(width, config.hidden_scale)) for _ in range(CODEBOOKS))
+        self.gating = module_list(Gating(width, gated_width(width, config.hidden_scale)) for _ in range(CODEBOOKS))
 
     def forward(self, x: Tensor, k: int, past: list[Tensor]) -> Tensor:
         x = x + self.self_attn(self.norm1(x[:, None])[:, 0], k, past)
@@ -49,7 +49,7 @@ class DepthTransformer(nn.Module):
 
     def __init__(self, config: LMConfig) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(DepthLayer(config) for _ in range(config.depformer_num_layers))
+        self.layers = module_list(DepthLayer(config) for _ in range(config.depformer_num_layers))
 
     def forward(self, inputs: Callable[[int], Tensor], choose: Callable[[int, Tensor], None]) -> None:
         """Run the codebooks in order: ``inputs(k)`` gives [B, E], ``choose(k, state)`` takes [B, E] and draws."""

@@ -1,10 +1,19 @@
 """Layers that both transformers share: norm, rotation, gated feed-forward."""
 
 import math
+from collections.abc import Iterable
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def module_list(modules: Iterable[Module]) -> list[Module]:
+    """Return an nn.ModuleList that type checkers take for a list of what it holds."""
+    return cast("list[Module]", nn.ModuleList(modules))
 
 
 class RMSNorm(nn.Module):

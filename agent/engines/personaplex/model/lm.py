@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from agent.engines.personaplex.config import CODEBOOKS, STREAMS, LMConfig
 from agent.engines.personaplex.model.depth import DepthTransformer
-from agent.engines.personaplex.model.layers import RMSNorm
+from agent.engines.personaplex.model.layers import RMSNorm, module_list
 from agent.engines.personaplex.model.temporal import TemporalTransformer
 from agent.engines.personaplex.state import KVRing
 
@@ -28,16 +28,16 @@ class PersonaPlexLM(nn.Module):
         super().__init__()
         self.config = config
         dim, depth, audio = config.dim, config.depformer_dim, config.audio_card
-        self.emb = nn.ModuleList(nn.Embedding(audio + 1, dim) for _ in range(STREAMS - 1))
+        self.emb = module_list(nn.Embedding(audio + 1, dim) for _ in range(STREAMS - 1))
         self.text_emb = nn.Embedding(config.text_card + 1, dim)
         self.transformer = TemporalTransformer(config)
         self.out_norm = RMSNorm(dim)
         self.text_linear = nn.Linear(dim, config.text_card, bias=False)
-        self.depformer_in = nn.ModuleList(nn.Linear(dim, depth, bias=False) for _ in range(CODEBOOKS))
+        self.depformer_in = module_list(nn.Linear(dim, depth, bias=False) for _ in range(CODEBOOKS))
         self.depformer_text_emb = nn.Embedding(config.text_card + 1, depth)
-        self.depformer_emb = nn.ModuleList(nn.Embedding(audio + 1, depth) for _ in range(CODEBOOKS - 1))
+        self.depformer_emb = module_list(nn.Embedding(audio + 1, depth) for _ in range(CODEBOOKS - 1))
         self.depformer = DepthTransformer(config)
-        self.linears = nn.ModuleList(nn.Linear(depth, audio, bias=False) for _ in range(CODEBOOKS))
+        self.linears = module_list(nn.Linear(depth, audio, bias=False) for _ in range(CODEBOOKS))
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Sum the embeddings of all streams: [B, 17, T] int64 → [B, T, E]."""

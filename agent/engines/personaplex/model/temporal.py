@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from agent.engines.personaplex.config import LMConfig, gated_width
-from agent.engines.personaplex.model.layers import Gating, RMSNorm, rotate, rotation
+from agent.engines.personaplex.model.layers import Gating, RMSNorm, module_list, rotate, rotation
 from agent.engines.personaplex.state import KVRing, visible
 
 
@@ -45,7 +45,7 @@ class TemporalTransformer(nn.Module):
     def __init__(self, config: LMConfig) -> None:
         super().__init__()
         self.config = config
-        self.layers = nn.ModuleList(TemporalLayer(config) for _ in range(config.num_layers))
+        self.layers = module_list(TemporalLayer(config) for _ in range(config.num_layers))
 
     def forward(self, x: Tensor, rings: Sequence[KVRing], first: Tensor, reach: int) -> Tensor:
         """Take T steps of B slots at once, [B, T, E] → [B, T, E].

@@ -1,0 +1,246 @@
+"""The port's side of the engine: sessions on the event loop, the device in its own thread."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+import torch
+
+from agent.duplex import (
+    FRAME_SAMPLES,
+    AgentFrame,
+    Capacity,
+    DuplexError,
+    EngineFull,
+    EngineLost,
+    EngineUnavailable,
+    RolePrompt,
+    Samples,
+)
+from agent.engines.personaplex.checkpoint import load_models
+from agent.engines.personaplex.loop import Call, Counters, Loop
+from agent.engines.personaplex.memory import slots_that_fit
+from agent.engines.personaplex.ticker import Ticker, TickerOptions, check_sampling
+
+_UNREAD_FRAMES = 750
+"""A minute that nobody reads means that the call is gone; memory stays bounded."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """``checkpoint``: a folder, a Hub id, or one of ``config.SHAPES`` with random weights. 0 slots: all that fit."""
+
+    checkpoint: str
+    voices: str
+    device: str
+    slots: int
+
+    @classmethod
+    def read(cls, options: Mapping[str, str]) -> "EngineOptions":
+        """Read ``engine_checkpoint``, ``engine_voices``, ``engine_device`` and ``engine_slots``.
+
+        Raises:
+            EngineUnavailable: one of them is missing or can't be used.
+        """
+        checkpoint = options.get("engine_checkpoint", "")
+        if not checkpoint:
+            raise EngineUnavailable(
+                "PARLEY_ENGINE_CHECKPOINT names no model: set it to a folder, to nvidia/personaplex-7b-v1, "
+                "or to 'tiny' for a small model with random weights."
+            )
+        slots = options.get("engine_slots") or "0"
+        if not slots.isdecimal():
+            raise EngineUnavailable(f"PARLEY_ENGINE_SLOTS must be a whole number from 0 up, not {slots!r}.")
+        device = options.get("engine_device") or ("cuda" if torch.cuda.is_available() else "cpu")
+        return cls(checkpoint, options.get("engine_voices", ""), device, int(slots))
+
+
+class PersonaPlexEngine:
+    """Carries many calls on one device."""
+
+    name = "personaplex"
+
+    def __init__(self, options: EngineOptions) -> None:
+        self._options = options
+        self._loop: Loop | None = None
+        self._ticker: Ticker | None = None
+        self._sessions: set[PersonaPlexSession] = set()
+        self._checked_voice = lambda name: name
+
+    async def start(self) -> None:
+        """Load the models and start the device's thread; see ``agent.duplex.DuplexEngine.start``."""
+        if self._loop is None:
+            await asyncio.to_thread(self._load)
+
+    def _load(self) -> None:
+        options = self._options
+        device = device_of(options.device)
+        dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+        try:
+            models = load_models(options.checkpoint, options.voices, device, dtype)
+        except EngineUnavailable:
+            raise
+        except DuplexError as error:
+            raise EngineUnavailable(str(error)) from error
+        except torch.OutOfMemoryError as error:
+            raise EngineUnavailable(f"The model does not fit on {device}; take a larger card.") from error
+        if models.is_random:
+            log.warning("model has random weights: it babbles, for trying the plumbing only", shape=options.checkpoint)
+        slots = slots_that_fit(models, options.slots, dtype)
+        ticker = Ticker(models, TickerOptions(slots, dtype))
+        ticker.warm_up()
+        self._checked_voice = models.voices.check
+        self._ticker = ticker
+        self._loop = Loop(ticker, models.text)
+        self._loop.start()
+        log.info("engine ready", device=str(device), slots=slots, checkpoint=options.checkpoint)
+
+    async def open(self, role: RolePrompt) -> "PersonaPlexSession":
+        """Take a slot; see ``agent.duplex.DuplexEngine.open``.
+
+        Raises:
+            VoiceError, PromptError: the role can't be played.
+        """
+        loop = self._running()
+        voice = self._checked_voice(role.voice)
+        check_sampling(role.sampling)
+        slot = loop.free_slot()
+        if slot is None:
+            raise EngineFull(f"All {self.capacity().slots} slots of the engine 'personaplex' are taken.")
+        session = PersonaPlexSession(loop, self._sessions)
+        session.begin(slot, role, voice)
+        self._sessions.add(session)
+        return session
+
+    def _running(self) -> Loop:
+        if self._loop is None:
+            raise EngineUnavailable("The engine 'personaplex' is not started.")
+        if self._loop.failure:
+            raise EngineUnavailable(self._loop.failure)
+        return self._loop
+
+    def capacity(self) -> Capacity:
+        if self._loop is None or self._ticker is None:
+            return Capacity(slots=self._options.slots, used=0)
+        return Capacity(slots=self._ticker.slots, used=self._loop.used)
+
+    @property
+    def counters(self) -> Counters:
+        """What the device's loop has counted so far."""
+        return self._loop.counters if self._loop else Counters()
+
+    async def close(self) -> None:
+        for session in list(self._sessions):
+            await session.close()
+        if self._loop is not None:
+            loop, self._loop, self._ticker = self._loop, None, None
+            await asyncio.to_thread(loop.stop)
+
+
+class PersonaPlexSession:
+    """One call."""
+
+    def __init__(self, loop: Loop, open_sessions: "set[PersonaPlexSession]") -> None:
+        self._loop = loop
+        self._open_sessions = open_sessions
+        self._call: Call | None = None
+        self._out: asyncio.Queue[AgentFrame | None] = asyncio.Queue()
+        self._prompted = asyncio.Event()
+        self._loss: EngineLost | None = None
+        self._closed = False
+
+    def begin(self, slot: int, role: RolePrompt, voice: str) -> None:
+        """Hand the call to the device's thread."""
+        events = asyncio.get_running_loop()
+
+        def deliver(frame: AgentFrame) -> None:
+            events.call_soon_threadsafe(self._hear, frame)
+
+        def report(error: Exception | None) -> None:
+            events.call_soon_threadsafe(self._learn, error)
+
+        self._call = Call(slot, role, voice, time.monotonic(), deliver, report)
+        self._loop.add(self._call)
+
+    async def ready(self) -> None:
+        await self._prompted.wait()
+        if self._loss:
+            raise self._loss
+        if self._closed:
+            raise EngineLost("The session was closed before its role prompt was in.")
+
+    def push(self, frame: Samples) -> None:
+        """Hand in 80 ms; see ``agent.duplex.DuplexSession.push``.
+
+        Raises:
+            ValueError: the frame is not [FRAME_SAMPLES].
+        """
+        if self._closed or self._loss or self._call is None:
+            return
+        if frame.shape != (FRAME_SAMPLES,):
+            raise ValueError(f"A frame is [{FRAME_SAMPLES}] samples, not {list(frame.shape)}.")
+        self._loop.push(self._call, np.clip(np.nan_to_num(frame), -1.0, 1.0).astype(np.float32))
+
+    async def frames(self) -> AsyncIterator[AgentFrame]:
+        """Yield what the agent says. A gap in ``index`` is a frame of the caller that was dropped from a backlog."""
+        while not self._closed:
+            frame = await self._out.get()
+            if frame is None:
+                self._out.put_nowait(None)  # for whoever else waits
+                if self._loss and not self._closed:
+                    raise self._loss
+                return
+            if not self._closed:
+                yield frame
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._call:
+            self._loop.remove(self._call)
+        self._open_sessions.discard(self)
+        self._prompted.set()
+        self._out.put_nowait(None)
+
+    def _hear(self, frame: AgentFrame) -> None:
+        if self._closed or self._loss:
+            return
+        if self._out.qsize() >= _UNREAD_FRAMES:
+            self._learn(EngineLost("The call did not read the engine's audio for a minute."))
+        else:
+            self._out.put_nowait(frame)
+
+    def _learn(self, error: Exception | None) -> None:
+        if self._closed or self._loss:
+            return
+        if error is None:
+            self._prompted.set()
+            return
+        sentence = str(error) if isinstance(error, DuplexError) else f"The device failed ({type(error).__name__})."
+        self._loss = EngineLost(sentence)
+        self._leave()
+
+
+def device_of(name: str) -> torch.device:
+    """Return the torch device of a setting.
+
+    Raises:
+        EngineUnavailable: it is none, or this machine has no such device.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise EngineUnavailable(f"PARLEY_ENGINE_DEVICE: {name!r} is no device; take 'cuda' or 'cpu'.") from error
+    if device.type not in ("cpu", "cuda"):
+        raise EngineUnavailable(f"PARLEY_ENGINE_DEVICE: {name!r} is not supported; take 'cuda' or 'cpu'.")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise EngineUnavailable("PARLEY_ENGINE_DEVICE is 'cuda', but PyTorch finds no CUDA device here.")
+    return device

@@ -1,0 +1,242 @@
+"""The device's one thread: ticks of the calls that have a frame, and between them, prompts chunk by chunk.
+
+    push ─▶ Call.waiting ──┐                       ┌─▶ deliver ─▶ each session's frames
+    open ─▶ prompts ───────┴─ one thread, one device ┘
+
+A call whose audio is late or gone does not take part in a tick, and nobody waits for it longer than ``GATHER_S``.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import structlog
+
+from agent.duplex import FRAME_MS, AgentFrame, RolePrompt, Samples
+from agent.engines.personaplex.text import TextTable
+from agent.engines.personaplex.ticker import Ticker
+
+GATHER_S = 0.02
+"""How long a frame may wait for those of other calls: fewer, fuller ticks, 20 ms of delay at most."""
+
+BACKLOG_FRAMES = 25
+"""Beyond 2 s that wait, silent frames are dropped …"""
+
+MOST_BACKLOG_FRAMES = 125
+"""… and beyond 10 s the oldest, whatever they hold."""
+
+SILENCE_PEAK = 10 ** (-50 / 20)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the loop has done since it started; ``tick_s`` are the latest ticks' durations."""
+
+    ticks: int = 0
+    frames: int = 0
+    late_frames: int = 0
+    shed_frames: int = 0
+    prompts: int = 0
+    lost_calls: int = 0
+    tick_s: deque[float] = field(default_factory=lambda: deque(maxlen=4096))
+    prompt_s: deque[float] = field(default_factory=lambda: deque(maxlen=1024))
+
+
+@dataclass(slots=True)
+class _Waiting:
+    index: int
+    samples: Samples
+    pushed_at: float
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """One slot's call. All but ``role`` belongs to the loop, under its lock."""
+
+    slot: int
+    role: RolePrompt
+    voice: str
+    opened_at: float
+    deliver: Callable[[AgentFrame], None]
+    """Called in the loop's thread."""
+    report: Callable[[Exception | None], None]
+    """Called in one of the loop's threads: None when the prompt is in, an error when the call is lost."""
+    waiting: deque[_Waiting] = field(default_factory=deque)
+    pushed: int = 0
+    ready: bool = False
+    closed: bool = False
+
+
+class Loop:
+    """Runs one Ticker for ``slots`` calls."""
+
+    def __init__(self, ticker: Ticker, text: TextTable) -> None:
+        self._ticker = ticker
+        self._text = text
+        self._calls: dict[int, Call] = {}
+        self._prompts: deque[tuple[Call, Iterator[None]]] = deque()
+        self._wake = threading.Condition()
+        self._stopping = False
+        self.failure = ""
+        self.counters = Counters()
+        self._files = ThreadPoolExecutor(1, "personaplex-voices")
+        self._thread = threading.Thread(target=self._run, name="personaplex", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; returns when the tick in progress is over."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        self._thread.join()
+        self._files.shutdown()
+
+    @property
+    def used(self) -> int:
+        return len(self._calls)
+
+    def free_slot(self) -> int | None:
+        return next((slot for slot in range(self._ticker.slots) if slot not in self._calls), None)
+
+    def add(self, call: Call) -> None:
+        """Take a call into its free slot and start its role prompt."""
+        with self._wake:
+            self._calls[call.slot] = call
+        self._files.submit(self._fetch, call)
+
+    def remove(self, call: Call) -> None:
+        """Free a call's slot at once: the next call in it is set up by the same thread, after this one's last tick."""
+        with self._wake:
+            call.closed = True
+            call.waiting.clear()
+            if self._calls.get(call.slot) is call:
+                del self._calls[call.slot]
+            self._wake.notify()
+
+    def push(self, call: Call, samples: Samples) -> None:
+        with self._wake:
+            call.waiting.append(_Waiting(call.pushed, samples, time.monotonic()))
+            call.pushed += 1
+            if len(call.waiting) > BACKLOG_FRAMES:
+                self._shed(call)
+            self._wake.notify()
+
+    def _shed(self, call: Call) -> None:
+        waiting = call.waiting
+        silent = next((n for n, frame in enumerate(waiting) if np.abs(frame.samples).max() < SILENCE_PEAK), None)
+        if silent is not None:
+            del waiting[silent]
+        elif len(waiting) > MOST_BACKLOG_FRAMES:
+            waiting.popleft()
+        else:
+            return
+        self.counters.shed_frames += 1
+
+    def _fetch(self, call: Call) -> None:
+        """Read a call's voice, in a thread of its own: files are slow, and ticks don't wait for them."""
+        try:
+            source = self._ticker.fetch(call.voice)
+        except Exception as error:
+            self._lose(call, error)
+            return
+        with self._wake:
+            self._prompts.append((call, self._ticker.take_in(call.slot, call.role, call.voice, source)))
+            self._wake.notify()
+
+    def _lose(self, call: Call, error: Exception) -> None:
+        log.warning("prompt failed", error=type(error).__name__)
+        self.counters.lost_calls += 1
+        call.report(error)
+
+    # The thread
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                batch = self._next_batch()
+                if self._stopping:
+                    return
+            try:
+                if batch:
+                    self._tick(batch)
+            except Exception as error:
+                self._fail(error)
+                return
+            self._advance_prompt()
+
+    def _next_batch(self) -> dict[int, tuple[Call, _Waiting]]:
+        """Wait until there is something to do; return the frames of the next tick by slot, none if none is due."""
+        while not self._stopping:
+            ready = [call for call in self._calls.values() if call.ready]
+            full = [call for call in ready if call.waiting]
+            if full:
+                due = min(call.waiting[0].pushed_at for call in full) + GATHER_S
+                left = due - time.monotonic()
+                if len(full) == len(ready) or left <= 0:
+                    return {call.slot: (call, call.waiting.popleft()) for call in full}
+            else:
+                left = None
+            if self._prompts:
+                break
+            self._wake.wait(left)
+        return {}
+
+    def _tick(self, batch: dict[int, tuple[Call, _Waiting]]) -> None:
+        started = time.monotonic()
+        said = self._ticker.tick({slot: frame.samples for slot, (_, frame) in batch.items()})
+        now = time.monotonic()
+        counters = self.counters
+        counters.ticks += 1
+        counters.tick_s.append(now - started)
+        for slot, (call, frame) in batch.items():
+            samples, token = said[slot]
+            counters.frames += 1
+            counters.late_frames += now - frame.pushed_at > FRAME_MS / 1000
+            if not call.closed:
+                call.deliver(AgentFrame(index=frame.index, audio=samples, text=self._text.piece(token)))
+
+    def _advance_prompt(self) -> None:
+        """Take one chunk of the prompt that has waited longest."""
+        with self._wake:
+            if not self._prompts:
+                return
+            call, job = self._prompts.popleft()
+            if call.closed:
+                return
+        try:
+            next(job)
+        except StopIteration:
+            self._prompt_is_in(call)
+        except Exception as error:
+            self._lose(call, error)
+        else:
+            with self._wake:
+                self._prompts.append((call, job))
+
+    def _prompt_is_in(self, call: Call) -> None:
+        now = time.monotonic()
+        with self._wake:
+            self.counters.prompts += 1
+            self.counters.prompt_s.append(now - call.opened_at)
+            call.ready = True
+            for frame in call.waiting:
+                frame.pushed_at = max(frame.pushed_at, now)  # audio that came early is not late
+        call.report(None)
+
+    def _fail(self, error: Exception) -> None:
+        """A tick failed: the device's state is in doubt, so every call is lost and no new one is taken."""
+        log.error("device failed", error=type(error).__name__, exc_info=error)
+        with self._wake:
+            self.failure = f"The device failed ({type(error).__name__}); restart the engine."
+            calls = list(self._calls.values())
+            self.counters.lost_calls += len(calls)
+        for call in calls:
+            call.report(error)

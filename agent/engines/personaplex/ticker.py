@@ -1,0 +1,169 @@
+"""All that touches the device for calls: ticks over the slots, and role prompts, chunk by chunk.
+
+    tick({slot: 80 ms}) ─▶ {slot: (80 ms, text token)}
+    take_in(slot, role) ─▶ an iterator: one chunk of work a step, done when it ends
+
+All but ``fetch`` is to be used from one thread.
+"""
+
+import secrets
+from collections.abc import Generator, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agent.duplex import FRAME_SAMPLES, RolePrompt, Samples, Sampling
+from agent.engines.personaplex.checkpoint import Models
+from agent.engines.personaplex.errors import PromptError
+from agent.engines.personaplex.prefill import CHUNK_STEPS, ImageCache, Prefill, RingImage
+from agent.engines.personaplex.prompt import PromptSteps, Voice, prompt_steps, wrap
+from agent.engines.personaplex.sampler import MOST_TOP_K
+from agent.engines.personaplex.slots import EngineState
+from agent.engines.personaplex.step import reach_of, tick
+from agent.engines.personaplex.voices import Recording
+
+_CODEC_CHUNK_FRAMES = 8
+"""Frames of a recorded voice that are encoded between two ticks."""
+
+
+@dataclass(frozen=True, slots=True)
+class TickerOptions:
+    """``slots`` calls at once; ``cache_bytes`` for keys and values of voices and prompts; all of them in ``dtype``."""
+
+    slots: int
+    dtype: torch.dtype
+    cache_bytes: int = 2 * 1024**3
+
+
+class Ticker:
+    """The models and the state of all slots."""
+
+    def __init__(self, models: Models, options: TickerOptions) -> None:
+        config = models.lm.config
+        self._models = models
+        self._device = models.device
+        self.slots = options.slots
+        self.state = EngineState.empty(options.slots, config, models.mimi, device=models.device, dtype=options.dtype)
+        self.images = ImageCache(options.cache_bytes)
+        self.most_prompt_steps = config.context // 2
+        self._voices: dict[str, Voice] = {}
+        self._steps = [0] * options.slots
+        self._bucket = max(64, config.context // 8)
+
+    def tick(self, frames: Mapping[int, Samples]) -> dict[int, tuple[Samples, int]]:
+        """Take one frame of some slots; return each one's sound and text token."""
+        heard = np.zeros((self.slots, FRAME_SAMPLES), np.float32)
+        for slot, samples in frames.items():
+            heard[slot] = samples
+        live = torch.zeros(self.slots, dtype=torch.bool)
+        live[list(frames)] = True
+        longest = max((self._steps[slot] for slot in frames), default=0)
+        reach = reach_of(longest, self._models.lm.config.context, self._bucket)
+        samples, live = torch.from_numpy(heard).to(self._device), live.to(self._device)
+        said = tick(self._models.lm, self._models.mimi, self.state, samples, live, reach)
+        sound = np.clip(np.nan_to_num(said.samples.float().cpu().numpy()), -1.0, 1.0)
+        text = said.tokens[:, 0].tolist()
+        for slot in frames:
+            self._steps[slot] += 1
+        return {slot: (sound[slot], text[slot]) for slot in frames}
+
+    def warm_up(self) -> None:
+        """Tick once with no slot live, so that the first call does not pay for what is set up then."""
+        self.tick({})
+
+    def fetch(self, voice_name: str) -> Voice | Recording:
+        """Return a voice that was used before, or read it from its file; may be called from any thread.
+
+        Raises:
+            VoiceError: it can't be read.
+        """
+        return self._voices.get(voice_name) or self._models.voices.load(voice_name)
+
+    def take_in(self, slot: int, role: RolePrompt, voice_name: str, source: Voice | Recording) -> Iterator[None]:
+        """Make a slot ready for a call in the voice that ``fetch`` returned.
+
+        Raises:
+            PromptError: the prompt is too long.
+        """
+        self._begin(slot, role)
+        if voice_name not in self._voices:
+            is_sound = isinstance(source, Recording)
+            self._voices[voice_name] = (yield from self._encode(source)) if is_sound else self._placed(source)
+        voice = self._voices[voice_name]
+        text = tuple(self._models.text.encode(wrap(role.text)))
+        steps = prompt_steps(voice, text, self._models.lm.config.text_initial, self._device)
+        if steps.steps > self.most_prompt_steps:
+            raise PromptError(
+                f"The role prompt takes {steps.steps} frames, {len(text)} of them text; "
+                f"at most {self.most_prompt_steps} fit: shorten the persona's facts and rules."
+            )
+        yield from self._compute(slot, steps, ("voice", voice_name), ("prompt", voice_name, text))
+        self.state.window.copy_row(slot, steps.window, 0)
+        self._steps[slot] = steps.steps
+
+    def _begin(self, slot: int, role: RolePrompt) -> None:
+        state, sampling = self.state, role.sampling
+        check_sampling(sampling)
+        state.reset(slot, self._models.lm.config.text_initial)
+        rows = state.sampling
+        rows.audio_temperature[slot] = sampling.audio_temperature
+        rows.text_temperature[slot] = sampling.text_temperature
+        rows.audio_top_k[slot] = sampling.audio_top_k
+        rows.text_top_k[slot] = sampling.text_top_k
+        rows.seed[slot] = secrets.randbits(63) if role.seed is None else role.seed % 2**63
+        self._steps[slot] = 0
+
+    def _placed(self, voice: Voice) -> Voice:
+        """Move a voice to the device."""
+        codes, embeddings, cache = (
+            None if tensor is None else tensor.to(self._device)
+            for tensor in (voice.codes, voice.embeddings, voice.cache)
+        )
+        return Voice(voice.name, codes, embeddings, cache)
+
+    def _encode(self, recording: Recording) -> Generator[None, None, Voice]:
+        """Encode a recorded voice frame by frame, as the caller's sound is."""
+        mimi = self._models.mimi
+        state, live = mimi.encoder_state(1), torch.ones(1, dtype=torch.bool, device=self._device)
+        codes: list[Tensor] = []
+        with torch.no_grad():
+            for frame in recording.frames.to(self._device):
+                codes.append(mimi.encode(frame[None], state, live)[0])
+                if len(codes) % _CODEC_CHUNK_FRAMES == 0:
+                    yield
+        return Voice(recording.name, codes=torch.stack(codes))
+
+    def _compute(self, slot: int, steps: PromptSteps, voice_key: Hashable, prompt_key: Hashable) -> Iterator[None]:
+        """Fill the slot's rings from what was kept, and compute and keep the rest."""
+        prefill = Prefill(self._models.lm, self.state.rings, slot, steps)
+        image = self.images.get(prompt_key) or self.images.get(voice_key)
+        if image:
+            prefill.start_from(image)
+            self._note(slot, prefill.taken)
+        while not prefill.done:
+            before_text = steps.voice_steps - prefill.taken
+            prefill.advance(min(CHUNK_STEPS, before_text) if before_text > 0 else CHUNK_STEPS)
+            self._note(slot, prefill.taken)
+            if prefill.taken == steps.voice_steps:
+                self.images.put(voice_key, RingImage.take(self.state.rings, slot, prefill.taken))
+            yield
+        if prompt_key not in self.images:
+            self.images.put(prompt_key, RingImage.take(self.state.rings, slot, steps.steps))
+
+    def _note(self, slot: int, taken: int) -> None:
+        """A slot that is not live writes where its next step will: past what the prompt has filled."""
+        self.state.window.offset[slot] = taken + 1
+
+
+def check_sampling(sampling: Sampling) -> None:
+    """Raise PromptError for what can't be drawn with."""
+    for name, temperature, top_k in (
+        ("audio", sampling.audio_temperature, sampling.audio_top_k),
+        ("text", sampling.text_temperature, sampling.text_top_k),
+    ):
+        if not 0 <= temperature <= 10:
+            raise PromptError(f"{name} temperature must be from 0 (greedy) to 10, not {temperature}.")
+        if not 1 <= top_k <= MOST_TOP_K:
+            raise PromptError(f"{name} top-k must be from 1 to {MOST_TOP_K}, not {top_k}.")
