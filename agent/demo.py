@@ -71,7 +71,9 @@ class DemoReport:
 
 
 def _as_dicts(turns: list[Turn], side: str) -> list[dict[str, Any]]:
-    return [{"start": t.start_ms / 1000, "end": t.end_ms / 1000, "text": t.text} for t in turns if t.side == side]
+    """Return one side's turns in seconds, without those of which no words are known, such as "mm-hmm"."""
+    spoken = [turn for turn in turns if turn.side == side and turn.text]
+    return [{"start": turn.start_ms / 1000, "end": turn.end_ms / 1000, "text": turn.text} for turn in spoken]
 
 
 def demo_settings(settings: Settings) -> Settings:
