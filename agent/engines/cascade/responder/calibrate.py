@@ -54,7 +54,7 @@ PENALTY = 2e-4
 FREE = frozenset({"rule", "act", "off_topic", "rude", "bias"})
 """Weights that may be negative: how common a choice is, not evidence for it."""
 
-SHARES = {"known": 1.0, "near": 0.5, "lacking": 0.35, "foreign": 0.35, "act": 0.8}
+SHARES = {"known": 1.0, "near": 0.5, "lacking": 0.25, "foreign": 0.25, "act": 0.8}
 FOREIGN_PER_CARD = 4
 FOREIGN_LIKENESS = 0.6
 """Cosine to a card's own sample question above which another card's question may be answered by it, too."""

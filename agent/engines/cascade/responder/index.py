@@ -21,11 +21,13 @@ FEATURES = (
     "ask",  # cosine to the nearest sample question
     "say",  # cosine to the answer itself
     "topic",  # cosine to the topic's name, or to the rule's text
+    "all",  # cosine to the mean of its questions, answer and topic
     "words",  # share of the utterance's telling words that the entry holds, by sound where not by letter
     "focus",  # the same for the words of its topic and keywords only
     "kind",  # +1 when the question asks for a value of the fact's kind, -1 when for another
     "rule",  # 1 for a rule
     "act_ask",  # cosine to the nearest sample phrase, for dialogue acts
+    "act_all",  # cosine to the mean of its phrases, for dialogue acts
     "act",  # 1 for a dialogue act
     "act_words",  # share of telling words, for dialogue acts
     "off_topic",  # 1 for unrelated talk
@@ -89,10 +91,11 @@ def _act(name: str) -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One reading of what was said: its words and its vector, [384]."""
+    """One reading of what was said: its words, its vector [384], and what counts against it, as a logit."""
 
     text: str
     vector: NDArray[np.float32]
+    doubt: float = 0.0
 
 
 class CardIndex:
@@ -107,6 +110,8 @@ class CardIndex:
         nothing = np.zeros_like(self._ask_vectors[0])
         self._say_vectors = _stack([vectors[entry.say] if entry.say else nothing for entry in self.entries])
         self._about_vectors = _stack([vectors[entry.about] if entry.about else nothing for entry in self.entries])
+        means = _stack([np.mean([vectors[text] for text in entry.texts], axis=0) for entry in self.entries])
+        self._means = means / np.linalg.norm(means, axis=1, keepdims=True)
         self._stems = [frozenset(stems(" ".join((*entry.texts, *entry.keywords)))) for entry in self.entries]
         self._focus = [frozenset(stems(" ".join(entry.keywords))) for entry in self.entries]
         on_card = [words for words, entry in zip(self._stems, self.entries, strict=True) if entry.family != ACT]
@@ -119,6 +124,7 @@ class CardIndex:
         asks = self._ask_vectors @ query.vector
         say = self._say_vectors @ query.vector
         about = self._about_vectors @ query.vector
+        everything = self._means @ query.vector
         ask = np.full(len(self.entries), -1.0)
         np.maximum.at(ask, self._ask_rows, asks)
         ask = np.where(ask < -0.99, 0.8 * np.maximum(say, about), ask)
@@ -129,11 +135,13 @@ class CardIndex:
                 ask * card,
                 say * card,
                 about * card,
+                everything * card,
                 words * card,
                 focus * card,
                 self._kinds(query.text),
                 self._is_rule,
                 ask * self._is_act,
+                everything * self._is_act,
                 self._is_act,
                 words * self._is_act,
                 [entry.topic == acts.OFF_TOPIC for entry in self.entries],

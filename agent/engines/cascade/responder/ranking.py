@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 
 from agent.engines.cascade.responder.index import FEATURES, NONE_FEATURES, CardIndex, Query
 
-READING_PENALTY = 1.0
-"""How much less each further reading of the recogniser counts, in units of the logit."""
-
 
 @dataclass(frozen=True, slots=True)
 class Weights:
@@ -51,12 +48,12 @@ class Ranking:
 
 
 def rank(index: CardIndex, readings: Sequence[Query], weights: Weights) -> Ranking:
-    """Rank the entries for one utterance, heard as one or several ``readings``, the likeliest first."""
+    """Rank the entries for one utterance, given in one or several ``readings``."""
     utilities = []
-    for place, query in enumerate(readings):
+    for query in readings:
         entries, none = index.features(query)
         both = np.append(entries @ weights.entry, none @ weights.none)
-        utilities.append(both - READING_PENALTY * place)
+        utilities.append(both - query.doubt)
     total = np.logaddexp.reduce(np.array(utilities), axis=0)
     chances = np.exp(total - np.logaddexp.reduce(total))
     return Ranking(chances[:-1], float(chances[-1]))

@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from agent.engines.cascade.ports import Word
 from agent.engines.cascade.responder import acts
 from agent.engines.cascade.responder.words import COMMON, split_words, word_set
+
+LEAST_WORDS = 3
 
 _OPENER = re.compile(rf"^(?:{acts.OPENERS})\b(?!-)\s*")
 _STARTERS = (
@@ -13,6 +16,17 @@ _STARTERS = (
     "i'd like|i would like|i want|i need|tell me|also"
 )
 _JOINT = re.compile(rf"(?:[?.!;]+\s*|,?\s+)(?:and|also|plus|but|then)\s+(?=(?:{_STARTERS})\b)|[?.!;]+\s+")
+_QUESTION = word_set("how what what's when where who who's which why")
+_LINK = word_set("so because but and if before after since")
+_SUBJECT = word_set("i i'm i've i'd it it's we we're my our you your they he she")
+_BEFORE_SUBJECT = (
+    _LINK
+    | _QUESTION
+    | word_set(
+        "is are was were do does did can could will would should may have has that to for with of at on in about "
+        "much many long soon from by and or than"
+    )
+)
 _FOLLOW_UP = re.compile(r"^(?:and\s+)?(?:what|how) about\b|^and\b|^what if\b|^or\b")
 _POINTER = re.compile(r"\b(it|that|this|them|they|those|there|one)\b")
 _NAME = re.compile(
@@ -41,6 +55,32 @@ def clauses(text: str) -> list[str]:
     """Split ``text`` where a further question seems to begin; a single clause comes back alone."""
     parts = [part.strip(" ,.;!?") for part in _JOINT.split(text)]
     return [part for part in parts if part]
+
+
+def segments(text: str) -> list[str]:
+    """Return the parts of ``text`` that may hold its matter alone: "I have a cat | how much is a check-up".
+
+    Cut before question words, pronouns and conjunctions; parts of less than LEAST_WORDS, and those without a
+    telling word, go with the part before. A text that is one part gives none.
+    """
+    words = text.split()
+    starts = [n for n in range(1, len(words)) if _begins_part(words[n - 1], words[n])]
+    found: list[str] = []
+    for start, end in pairwise([0, *starts, len(words)]):
+        part = words[start:end]
+        if found and (len(part) < LEAST_WORDS or not set(split_words(" ".join(part))) - COMMON):
+            found[-1] = " ".join((found[-1], *part))
+        else:
+            found.append(" ".join(part))
+    return [part for part in found if len(part.split()) >= LEAST_WORDS] if len(found) > 1 else []
+
+
+def _begins_part(before: str, word: str) -> bool:
+    if before[-1] in ".,;!?" or word in _LINK:
+        return True
+    if word in _QUESTION:
+        return before not in _LINK
+    return word in _SUBJECT and before not in _BEFORE_SUBJECT
 
 
 def is_follow_up(text: str) -> bool:

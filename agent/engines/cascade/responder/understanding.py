@@ -16,6 +16,12 @@ from agent.engines.cascade.responder.ranking import Ranking, Weights, rank
 from agent.engines.cascade.responder.words import split_words
 
 READINGS = 3
+READING_DOUBT = 1.0
+"""What counts against each further reading of the recogniser, as a logit."""
+
+SEGMENT_DOUBT = 1.0
+"""What counts against a part of an utterance standing for the whole."""
+
 MOST_ANSWERS = 3
 CLAUSE_CHANCE = 0.5
 """How likely each clause's own meaning must be before an utterance counts as several questions."""
@@ -52,8 +58,14 @@ class Understanding:
         leaning = readings[0] if last is not None and surface.is_follow_up(readings[0]) else ""
         combined = f"{last.text} {surface.follow_up_matter(leaning)}" if last is not None and leaning else ""
         extra = [*(parts if len(parts) > 1 else ()), *([combined] if combined else ())]
-        vectors = dict(zip(texts := [*readings, *extra], self._encoder.encode(texts), strict=True))
-        whole = self._meaning([Query(text, vectors[text]) for text in readings])
+        segments = surface.segments(readings[0])
+        vectors = dict(zip(texts := [*readings, *segments, *extra], self._encoder.encode(texts), strict=True))
+        whole = self._meaning(
+            [
+                *(Query(text, vectors[text], READING_DOUBT * place) for place, text in enumerate(readings)),
+                *(Query(text, vectors[text], SEGMENT_DOUBT) for text in segments),
+            ]
+        )
         if combined and last is not None:
             return [self._followed(whole, self._meaning([Query(combined, vectors[combined])]), last, leaning)]
         if len(parts) > 1:
