@@ -11,8 +11,9 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from agent.call import FAILED, NONCE, Switchboard, claim_call, log_failure, run_call
+from agent.call import FAILED, NONCE, Switchboard, claim_call, run_call
 from agent.duplex import DuplexError, DuplexSession, EngineFull, RolePrompt
+from agent.logs import log_failure
 from agent.pipeline.ending import CallEnd, Ending
 from agent.reservations import EXPIRES_S, Reservations
 from agent.role import role_for
@@ -196,7 +197,7 @@ class CallDesk:
         except BadStream as error:
             return error
         except Exception as error:
-            log_failure("call could not be claimed", error)
+            log_failure(log, "call could not be claimed", error)
             return BadStream("The call could not be claimed.")
         self._live[call.carrier_call_id] = end
         self._all_over.clear()
@@ -205,7 +206,7 @@ class CallDesk:
         try:
             await run_call(self._board, socket, call, self._reservations.take(call.carrier_call_id), end)
         except Exception as error:
-            log_failure("call failed", error)
+            log_failure(log, "call failed", error)
             await self._finish_row(call.id, FAILED)
         finally:
             del self._live[call.carrier_call_id]
@@ -242,13 +243,13 @@ class CallDesk:
             if row is not None and row.status == "ringing":
                 await self._finish_row(row.id, ending)
         except Exception as error:  # the database is away; the next start marks the call lost
-            log_failure("call could not be ended", error)
+            log_failure(log, "call could not be ended", error)
 
     async def _finish_row(self, call_id: str, ending: Ending) -> None:
         try:
             await self._board.calls.finish(call_id, status="ended", outcome=ending.outcome, reason=ending.reason)
         except Exception as error:
-            log_failure("call could not be written", error)
+            log_failure(log, "call could not be written", error)
 
 
 def _new_call(

@@ -4,13 +4,13 @@ socket ─▶ claim (nonce, call, account) ─▶ session ─▶ pipeline … en
 """
 
 import asyncio
-import traceback
 from dataclasses import dataclass
 
 import structlog
 
 from agent.duplex import DuplexEngine, DuplexError, DuplexSession, EngineFull
 from agent.live import CallOver, CallStarted, LiveCalls
+from agent.logs import log_failure
 from agent.pipeline.build import CallPipeline
 from agent.pipeline.ending import CallEnd, Ending
 from agent.role import role_for
@@ -77,7 +77,7 @@ async def run_call(
         outcome = "engine_full" if isinstance(error, EngineFull) else "engine_unavailable"
         end.settle(Ending(outcome, str(error)))
     except Exception as error:
-        log_failure("call could not be started", error)
+        log_failure(log, "call could not be started", error)
         end.settle(FAILED)
     else:
         media_ms = await _converse(board, socket, call, session, recorder, end)
@@ -108,7 +108,7 @@ async def _converse(
         await pipeline.run()
         media_ms = pipeline.media_ms
     except Exception as error:
-        log_failure("call failed", error)
+        log_failure(log, "call failed", error)
         end.settle(FAILED)
     finally:
         limit.cancel()
@@ -121,7 +121,7 @@ async def _close(session: DuplexSession) -> None:
         async with asyncio.timeout(_SESSION_CLOSES_S):
             await session.close()
     except Exception as error:
-        log_failure("session could not be closed", error)
+        log_failure(log, "session could not be closed", error)
 
 
 async def _finish(
@@ -141,9 +141,3 @@ async def _hang_up(carrier: Carrier, call: Call) -> None:
         await carrier.hang_up(call.carrier_call_id)
     except CarrierUnavailable as error:
         log.warning("call could not be hung up through the carrier", reason=str(error))
-
-
-def log_failure(message: str, error: BaseException) -> None:
-    """Log where something failed, but not what the error says: that may hold words or numbers of the caller."""
-    where = "".join(traceback.format_list(traceback.extract_tb(error.__traceback__)))
-    log.error(message, error=type(error).__name__, traceback=where)

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import traceback
 from typing import Any, Literal
 
 import structlog
@@ -44,6 +45,12 @@ def configure_logging(level: str = "info", form: Literal["console", "json"] = "c
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     _tame_pipecat()
+
+
+def log_failure(log: structlog.typing.FilteringBoundLogger, message: str, error: BaseException) -> None:
+    """Log where something failed, but not what the error says: that may hold words or numbers of the caller."""
+    where = "".join(traceback.format_list(traceback.extract_tb(error.__traceback__)))
+    log.error(message, error=type(error).__name__, traceback=where)
 
 
 def _tame_pipecat() -> None:

@@ -5,7 +5,6 @@
 
 import asyncio
 import time
-import traceback
 
 import numpy as np
 import structlog
@@ -25,6 +24,7 @@ from pipecat.utils.text.base_text_aggregator import TextType
 from pipecat.utils.time import time_now_iso8601
 
 from agent.duplex import FRAME_MS, AgentFrame, DuplexSession, EngineLost, HeardWord
+from agent.logs import log_failure
 from agent.pipeline.ending import CallEnd, Ending
 from agent.pipeline.frames import AgentAudioFrame, CallerAudioFrame, ResponseTimingFrame
 from telephony.audio.resample import Downsampler, Upsampler
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 SILENT_PEAK = 32  # of 32 768: -60 dBFS, where a telephone's µ-law ends too
 TEXT_GAP_FRAMES = 10  # 0.8 s without text end a response, as in pipecat's own full-duplex service
 CANCEL_S = 2.0  # an engine that ignores cancellation keeps no call alive
-MOST_UNANSWERED_FRAMES = 5_000 // FRAME_MS
+MOST_UNANSWERED_FRAMES = 6_000 // FRAME_MS  # longer than a socket that takes nothing is waited for
 
 
 class DuplexProcessor(FrameProcessor):
@@ -81,7 +81,7 @@ class DuplexProcessor(FrameProcessor):
         self._session.push(audio)
         self._unanswered_frames += 1
         if self._unanswered_frames > MOST_UNANSWERED_FRAMES:
-            self._lost("The engine answered no frame for 5 seconds.")
+            self._lost("The engine answered no frame for 6 seconds.")
 
     async def _speak(self) -> None:
         try:
@@ -93,8 +93,7 @@ class DuplexProcessor(FrameProcessor):
         except EngineLost as error:
             self._lost(str(error))
         except Exception as error:  # whatever it was, the caller must not be left in silence
-            where = traceback.format_list(traceback.extract_tb(error.__traceback__))
-            log.error("engine failed", error=type(error).__name__, traceback="".join(where))
+            log_failure(log, "engine failed", error)
             self._lost(f"The engine failed ({type(error).__name__}).")
 
     async def _take_in_prompt(self) -> None:
