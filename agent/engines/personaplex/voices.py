@@ -20,7 +20,6 @@ from agent.engines.personaplex.prompt import Voice, check_voice
 
 LOUDNESS_LUFS = -24.0
 MOST_VOICE_S = 60
-PUBLISHED_NAME = re.compile(r"^(NAT|VAR)[FM]\d$")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,99}$")
 _KINDS = (".pt", ".wav")
 
@@ -102,7 +101,7 @@ class RandomVoices:
 
     def check(self, name: str) -> str:
         found = name.removesuffix(".pt").removesuffix(".wav")
-        if not PUBLISHED_NAME.match(found):
+        if found not in self.names():
             raise VoiceError(f"There is no voice {name[:100]!r}; there are NATF0-3, NATM0-3, VARF0-4 and VARM0-4.")
         return found
 

@@ -1,0 +1,244 @@
+"""Checkpoints, text tables and voices: what is taken, and one sentence for what is not."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from safetensors.torch import save_file
+
+from agent.duplex import EngineUnavailable, load_engine
+from agent.engines.personaplex.checkpoint import checkpoint_folder, load_models
+from agent.engines.personaplex.config import SHAPES
+from agent.engines.personaplex.errors import CheckpointError, VoiceError
+from agent.engines.personaplex.loudness import loudness, normalise
+from agent.engines.personaplex.random_models import random_models
+from agent.engines.personaplex.text import SentencePieces, TinyWords
+from agent.engines.personaplex.voices import FileVoices, RandomVoices, Recording
+from agent.engines.personaplex.weights import load_lm, load_mimi
+
+CPU = torch.device("cpu")
+LM_CONFIG, MIMI_CONFIG = SHAPES["tiny"]
+LM, MIMI = random_models("tiny", CPU, torch.float32)
+
+
+def lm_tensors() -> dict[str, torch.Tensor]:
+    return dict(LM.state_dict())
+
+
+def refuse(tensors: dict[str, torch.Tensor], folder: Path) -> str:
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(CheckpointError) as caught:
+        load_lm(folder / "model.safetensors", LM_CONFIG, CPU, torch.float32)
+    assert str(caught.value).endswith(".")
+    return str(caught.value)
+
+
+# Weights
+
+
+def test_a_checkpoint_of_eight_depth_steps_loads_as_it_was_saved(tmp_path: Path) -> None:
+    save_file(lm_tensors(), tmp_path / "model.safetensors")
+    loaded = load_lm(tmp_path / "model.safetensors", LM_CONFIG, CPU, torch.float32).state_dict()
+    assert loaded.keys() == lm_tensors().keys()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in lm_tensors().items())
+
+
+def test_weights_are_cast_to_the_dtype_asked_for(tmp_path: Path) -> None:
+    save_file(lm_tensors(), tmp_path / "model.safetensors")
+    loaded = load_lm(tmp_path / "model.safetensors", LM_CONFIG, CPU, torch.bfloat16)
+    assert {tensor.dtype for tensor in loaded.state_dict().values()} == {torch.bfloat16}
+
+
+def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
+    tensors = lm_tensors()
+    del tensors["out_norm.alpha"]
+    assert "lacks 1 of the model's tensors, out_norm.alpha" in refuse(tensors, tmp_path)
+
+
+def test_an_unknown_tensor_is_named(tmp_path: Path) -> None:
+    assert "extra.weight" in refuse(lm_tensors() | {"extra.weight": torch.zeros(1)}, tmp_path)
+
+
+def test_a_tensor_of_the_wrong_shape_is_named_with_both_shapes(tmp_path: Path) -> None:
+    sentence = refuse(lm_tensors() | {"text_linear.weight": torch.zeros(512, 65)}, tmp_path)
+    assert "text_linear.weight has the shape [512, 65], the model expects [512, 64]" in sentence
+
+
+def test_a_torn_file_and_a_missing_one_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(CheckpointError, match="There is no file"):
+        load_lm(path, LM_CONFIG, CPU, torch.float32)
+    save_file(lm_tensors(), path)
+    path.write_bytes(path.read_bytes()[:-5000])
+    with pytest.raises(CheckpointError, match="not a whole safetensors file"):
+        load_lm(path, LM_CONFIG, CPU, torch.float32)
+    path.write_bytes(b"<html>Sign in</html>")
+    with pytest.raises(CheckpointError, match="not a whole safetensors file"):
+        load_mimi(path, MIMI_CONFIG, CPU)
+
+
+def test_a_folder_that_is_none_and_an_empty_one_are_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nowhere, and it is no Hub id"):
+        checkpoint_folder(str(tmp_path / "nowhere"))
+    with pytest.raises(CheckpointError, match="There is no file"):
+        load_models(str(tmp_path), "", CPU, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({}, "PARLEY_ENGINE_CHECKPOINT"),
+        ({"engine_checkpoint": "tiny", "engine_slots": "many"}, "PARLEY_ENGINE_SLOTS"),
+    ],
+)
+def test_options_that_cannot_be_used_name_their_setting(options: dict[str, str], word: str) -> None:
+    with pytest.raises(EngineUnavailable, match=word):
+        load_engine("personaplex", options)
+
+
+@pytest.mark.parametrize("device", ["gpu", "meta", "cuda"])
+async def test_a_device_that_is_not_there_is_named(device: str) -> None:
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("this machine has one")  # pragma: no cover
+    engine = load_engine("personaplex", {"engine_checkpoint": "tiny", "engine_device": device})
+    with pytest.raises(EngineUnavailable, match="PARLEY_ENGINE_DEVICE"):
+        await engine.start()
+
+
+# Text
+
+
+def test_pieces_carry_their_space_and_padding_is_no_text(tmp_path: Path) -> None:
+    import sentencepiece
+
+    text = [f"the {a} {b} calls about waste on {c}" for a in "abcdefgh" for b in "klmno" for c in ("monday", "friday")]
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(text), model_writer=model, vocab_size=60, hard_vocab_limit=False, minloglevel=2
+    )
+    (tmp_path / "text.model").write_bytes(model.getvalue())
+    card = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue()).vocab_size()
+    table = SentencePieces(tmp_path / "text.model", card)
+    pieces = [table.piece(token) for token in range(4, card)]
+    assert any(piece.startswith(" ") and len(piece) > 1 for piece in pieces)
+    assert not any("▁" in piece for piece in pieces)
+    assert "friday".endswith(table.piece(table.encode("on friday")[-1]))
+    assert (table.piece(0), table.piece(3), table.piece(card), table.encode("")) == ("", "", "", [])
+    with pytest.raises(CheckpointError, match=f"has {card} pieces, the model expects 32000"):
+        SentencePieces(tmp_path / "text.model", 32_000)
+    (tmp_path / "text.model").write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match="not a SentencePiece model"):
+        SentencePieces(tmp_path / "text.model", card)
+
+
+def test_the_tiny_table_stays_within_its_card() -> None:
+    table = TinyWords(512)
+    tokens = table.encode("You are Dana of Northwind Waste.")
+    assert len(tokens) == 6
+    assert all(4 <= token < 512 for token in tokens)
+    assert all(table.piece(token).startswith(" ") for token in range(4, 512))
+    assert {table.piece(token) for token in (0, 3, 512, -1)} == {""}
+
+
+# Voices
+
+
+def pt(held: object) -> bytes:
+    data = io.BytesIO()
+    torch.save(held, data)
+    return data.getvalue()
+
+
+def published(frames: int = 5, width: int = LM_CONFIG.dim) -> dict[str, torch.Tensor]:
+    return {"embeddings": torch.randn(frames, 1, 1, width), "cache": torch.zeros(1, 17, 4, dtype=torch.int64)}
+
+
+def wav(seconds: float = 1.0, hz: int = 16_000, gain: float = 0.02) -> bytes:
+    data = io.BytesIO()
+    sound = gain * np.random.default_rng(0).normal(size=round(seconds * hz)).astype(np.float32)
+    soundfile.write(data, sound, hz, format="WAV", subtype="FLOAT")
+    return data.getvalue()
+
+
+def test_voices_of_a_folder_and_of_an_archive(tmp_path: Path) -> None:
+    folder = tmp_path / "voices"
+    folder.mkdir()
+    (folder / "NATF2.pt").write_bytes(pt(published()))
+    (folder / "Ana Maria.wav").write_bytes(wav())
+    (folder / "notes.txt").write_text("no voice")
+    with tarfile.open(tmp_path / "voices.tgz", "w:gz") as archive:
+        archive.add(folder, "voices")
+    for source in (folder, tmp_path / "voices.tgz"):
+        voices = FileVoices(source, LM_CONFIG)
+        assert voices.names() == ["Ana Maria.wav", "NATF2.pt"]
+        assert (voices.check("NATF2"), voices.check("NATF2.pt")) == ("NATF2.pt", "NATF2.pt")
+        embedded, sound = voices.load("NATF2.pt"), voices.load("Ana Maria.wav")
+        assert embedded.embeddings.shape == (5, LM_CONFIG.dim)
+        assert isinstance(sound, Recording)
+        assert sound.frames.shape == (12, 1920)
+
+
+@pytest.mark.parametrize("name", ["../NATF2.pt", "/etc/passwd", "a/NATF2", "..", "", "NATF9", "NATF2\0", "x" * 500])
+def test_a_voice_outside_the_folder_is_no_voice(name: str, tmp_path: Path) -> None:
+    (tmp_path / "NATF2.pt").write_bytes(pt(published()))
+    (tmp_path / "inner").mkdir()
+    for voices in (FileVoices(tmp_path, LM_CONFIG), FileVoices(tmp_path / "inner", LM_CONFIG), RandomVoices()):
+        with pytest.raises(VoiceError, match="There is no voice"):
+            voices.check(name)
+
+
+class Trap:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (open, ("/tmp/parley-trap", "w"))
+
+
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [
+        (pt({"embeddings": Trap(), "cache": 1}), "not a file of tensors"),
+        (b"PK\x03\x04 torn", "not a file of tensors"),
+        (b"", "not a file of tensors"),
+        (pt({"embeddings": torch.zeros(3, 1, 1, 64)}), "must hold"),
+        (pt([1, 2]), "must hold"),
+        (pt(published(width=4096)), "not \\[frames, 64\\]"),
+        (pt(published() | {"cache": torch.zeros(1, 9, 4)}), "not \\[17, 4\\]"),
+        (pt(published() | {"cache": torch.zeros(17, 4)}), "the model expects"),
+        (pt(published() | {"cache": torch.full((1, 17, 4), 5000)}), "no tokens"),
+        (pt(published() | {"embeddings": torch.full((3, 1, 1, 64), torch.nan)}), "no tokens"),
+    ],
+)
+def test_a_pt_file_that_is_no_voice_is_refused_and_never_run(data: bytes, word: str, tmp_path: Path) -> None:
+    (tmp_path / "NATF2.pt").write_bytes(data)
+    with pytest.raises(VoiceError, match=word):
+        FileVoices(tmp_path, LM_CONFIG).load("NATF2.pt")
+    assert not Path("/tmp/parley-trap").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [(b"RIFF torn", "can be read"), (wav(0.1), "lasts 0.1 s"), (wav(61, 8000), "lasts 61"), (wav(gain=0), "silent")],
+)
+def test_a_wav_that_is_no_voice_is_refused(data: bytes, word: str, tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(data)
+    with pytest.raises(VoiceError, match=word):
+        FileVoices(tmp_path, LM_CONFIG).load("a.wav")
+
+
+def test_loudness_is_that_of_the_standard() -> None:
+    """ITU-R BS.1770-4: a full-scale 997 Hz sine in one channel reads -3.01 LUFS."""
+    for hz in (24_000, 48_000):
+        sine = np.sin(2 * np.pi * 997 * np.arange(4 * hz) / hz).astype(np.float32)
+        assert loudness(sine, hz) == pytest.approx(-3.01, abs=0.05)
+        assert loudness(normalise(0.1 * sine, hz, -24.0), hz) == pytest.approx(-24.0, abs=0.05)
+    assert loudness(np.zeros(24_000, np.float32), 24_000) == -np.inf
+
+
+def test_silence_between_sentences_does_not_count() -> None:
+    """The gates: pauses leave the loudness of what is said as it is."""
+    noise = 0.1 * np.random.default_rng(0).normal(size=72_000).astype(np.float32)
+    spaced = np.concatenate((noise, np.zeros(72_000, np.float32), noise))
+    assert loudness(spaced, 24_000) == pytest.approx(loudness(noise, 24_000), abs=0.5)
