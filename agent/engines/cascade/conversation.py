@@ -106,8 +106,7 @@ class Conversation:
 
     def _take_turn(self, responder: ResponderSession, heard: Heard) -> None:
         if self._only_encourages(heard):
-            if is_backchannel(heard.transcript):
-                self._told += heard.words
+            self._told += _encouragement(heard, self._barge_in.hummed)
             return
         self._told += heard.words
         if self._speaker.busy:
@@ -126,6 +125,8 @@ class Conversation:
 
     def _only_encourages(self, heard: Heard) -> bool:
         """Whether the caller, while the agent spoke, said nothing that asks for an answer."""
+        if self._speaker.busy and not self._speaker.playout.spoken:
+            return is_backchannel(heard.transcript) or not heard.transcript.words
         if self._speaker.busy:
             return self._barge_in.hummed or not is_interruption(heard.transcript)
         asked = self._speaker.playout.spoken.endswith("?")
@@ -140,6 +141,13 @@ class Conversation:
             self._prompts += 1
             self._answering = None
             self._speaker.say(Reply(text, "goodbye" if last else "still_there", ends_call=last))
+
+
+def _encouragement(heard: Heard, hummed: bool) -> tuple[HeardWord, ...]:
+    """Return what to tell of words that ask for no answer: those that are sure to be encouragement."""
+    if is_backchannel(heard.transcript):
+        return heard.words
+    return (HeardWord("mm-hmm", heard.utterance.start_ms, heard.utterance.end_ms),) if hummed else ()
 
 
 def _speech_like(heard: Heard) -> bool:

@@ -93,6 +93,7 @@ class EchoResponder:
 
     heard: list[str] = field(default_factory=list)
     cut_off: list[str] = field(default_factory=list)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def start(self) -> None: ...
 
@@ -107,6 +108,7 @@ class EchoResponder:
 
     async def reply(self, heard: Transcript) -> AsyncIterator[Reply]:
         self.heard.append(heard.text)
+        await self.gate.wait()
         if not heard.words:
             yield Reply("Sorry, I didn't catch that.", "unclear")
         elif "collect" in heard.text:
@@ -159,11 +161,14 @@ class Call:
     def now_ms(self) -> int:
         return len(self.frames) * FRAME_MS
 
-    async def hear(self, sound: Sound) -> None:
-        """Let the caller make ``sound``, to its end and to the next whole frame."""
+    async def hear(self, sound: Sound, settle: bool = True) -> None:
+        """Let the caller make ``sound``, to its end and to the next whole frame.
+
+        Without ``settle``, what is under way is given a moment a frame, and need not end.
+        """
         for start in range(0, len(sound), FRAME_SAMPLES):
             piece = sound[start : start + FRAME_SAMPLES]
-            await self._frame(np.pad(piece, (0, FRAME_SAMPLES - len(piece))))
+            await self._frame(np.pad(piece, (0, FRAME_SAMPLES - len(piece))), settle)
 
     async def wait(self, length_ms: int) -> None:
         await self.hear(np.zeros(length_ms * 24, np.float32))
@@ -186,11 +191,14 @@ class Call:
                 return
         raise AssertionError("the agent never fell silent")
 
-    async def _frame(self, sound: Sound) -> None:
+    async def _frame(self, sound: Sound, settle: bool) -> None:
         noise = self._noise.normal(0, self._line_noise, FRAME_SAMPLES).astype(np.float32)
         self.session.push(sound + noise)
         self.frames.append(await anext(self._reader))
-        await self.session.settled()
+        if settle:
+            await self.session.settled()
+        else:
+            await asyncio.sleep(0.001)
 
     def text(self, first_ms: int = 0) -> str:
         return "".join(frame.text for frame in self.frames[first_ms // FRAME_MS :]).strip()
@@ -229,7 +237,9 @@ def recogniser(caller: Caller) -> PhraseRecogniser:
 
 @pytest.fixture
 def responder() -> EchoResponder:
-    return EchoResponder()
+    responder = EchoResponder()
+    responder.gate.set()
+    return responder
 
 
 @pytest.fixture
