@@ -53,7 +53,8 @@ def caller(seed: int, wait_ms: int = 400) -> ScriptedCaller:
 def offset_ms(track: np.ndarray, reference: np.ndarray) -> float:
     """How much later ``reference`` is found in ``track`` than in itself; both [N] int16 at 8 kHz."""
     found = correlate(track.astype(float), reference.astype(float), method="fft")
-    assert found.max() > 0.5 * float(np.sum(reference.astype(float) ** 2)), "it is not in there"
+    # A busy machine's phone plays with gaps: parts may lie elsewhere by as much, most of it does not.
+    assert found.max() > 0.3 * float(np.sum(reference.astype(float) ** 2)), "it is not in there"
     return (int(found.argmax()) - (reference.size - 1)) / 8
 
 
