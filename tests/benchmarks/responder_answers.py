@@ -22,7 +22,7 @@ from agent.engines.cascade.responder.index import entries_of
 from personas.library import load_library
 
 RATES = (0.0, 0.1, 0.2)
-SEEDS = 1
+SEEDS = 3
 
 
 def expected(question) -> set[str]:

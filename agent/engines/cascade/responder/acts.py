@@ -141,6 +141,16 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "how dumb can you be",
         "you're all liars and thieves",
         "I'm sick of this nonsense and of you",
+        "you people are unbelievable what a joke of a company",
+        "don't you have a brain",
+        "you sound like a complete fool",
+        "I'm surrounded by idiots",
+        "do your damn job for once",
+        "you are the dumbest person I ever talked to",
+        "stop talking rubbish and get lost",
+        "a monkey could do your job better",
+        "your whole place is a disgrace",
+        "nobody there knows what they are doing you clowns",
     ),
     OFF_TOPIC: (
         "who won the football game last night",
@@ -173,8 +183,37 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "did you watch the game on Sunday",
         "what's a good book to read",
         "can you tell me how to train my dog",
+        "who painted the Mona Lisa",
+        "which novel should I read on vacation",
+        "what is the largest animal on earth",
+        "who discovered America",
+        "who invented the telephone",
+        "how many planets are there",
+        "what language do they speak in Brazil",
+        "when was the Eiffel Tower built",
+        "who plays the hero in that new series",
+        "what is two hundred divided by seven",
+        "do you think it will rain this weekend",
+        "what's your opinion on politics",
+        "can you sing or dance",
+        "what did you have for breakfast",
+        "is there a good band playing tonight",
+        "how do airplanes fly",
+        "what's the recipe for pancakes",
+        "who is the queen of England",
+        "what's the score of the basketball game",
+        "give me some dating advice",
+        "how do I grow tomatoes in my garden",
+        "where should I go on my next holiday",
+        "can you explain how gravity works",
+        "which video game do you like best",
     ),
 }
+
+BRIEF = frozenset({GREETING, THANKS, REPEAT, SPELL, SLOWER, PRESENCE, HOLD, HELP})
+"""Acts that take few words; a long utterance is hardly one of them."""
+
+BRIEF_WORDS = 6
 
 REPLIES: Mapping[str, tuple[str, ...]] = {
     GREETING: ("Hello! How can I help you?", "Hi, what can I do for you?"),

@@ -51,7 +51,7 @@ from agent.engines.cascade.responder.words import COMMON, sound, split_words
 
 ERROR_RATES = (0.0, 0.1, 0.2)
 PENALTY = 2e-4
-FREE = frozenset({"rule", "act", "off_topic", "rude", "bias"})
+FREE = frozenset({"rule", "act", "act_long", "off_topic", "rude", "bias"})
 """Weights that may be negative: how common a choice is, not evidence for it."""
 
 SHARES = {"known": 1.0, "near": 0.5, "lacking": 0.25, "foreign": 0.25, "act": 0.8}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from agent.duplex import RoleCard
 from agent.engines.cascade.responder import acts
 from agent.engines.cascade.responder.sentence_model import Vectors
-from agent.engines.cascade.responder.words import Vocabulary, stems
+from agent.engines.cascade.responder.words import Vocabulary, split_words, stems
 
 FACT, RULE, ACT = "fact", "rule", "act"
 
@@ -30,6 +30,7 @@ FEATURES = (
     "act_all",  # cosine to the mean of its phrases, for dialogue acts
     "act",  # 1 for a dialogue act
     "act_words",  # share of telling words, for dialogue acts
+    "act_long",  # for brief dialogue acts, by how many times six words the utterance is longer than six
     "off_topic",  # 1 for unrelated talk
     "rude",  # 1 for rudeness
 )
@@ -117,6 +118,7 @@ class CardIndex:
         on_card = [words for words, entry in zip(self._stems, self.entries, strict=True) if entry.family != ACT]
         self._vocabulary = Vocabulary.of(on_card)
         self._is_act = np.array([entry.family == ACT for entry in self.entries])
+        self._is_brief = np.array([entry.family == ACT and entry.topic in acts.BRIEF for entry in self.entries])
         self._is_rule = np.array([entry.family == RULE for entry in self.entries])
 
     def features(self, query: Query) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -144,6 +146,7 @@ class CardIndex:
                 everything * self._is_act,
                 self._is_act,
                 words * self._is_act,
+                self._is_brief * max(len(split_words(query.text)) / acts.BRIEF_WORDS - 1, 0),
                 [entry.topic == acts.OFF_TOPIC for entry in self.entries],
                 [entry.topic == acts.RUDE for entry in self.entries],
             ]

@@ -40,6 +40,12 @@ class Ranking:
     chances: NDArray[np.float64]
     nothing: float
 
+    def rival(self, least: float) -> int | None:
+        """Return the row of the second likeliest entry, if ``least`` times as likely as the best or more."""
+        first, second = self.chances.argsort()[-1:-3:-1]
+        enough = max(least * self.chances[first], self.nothing)
+        return int(second) if self.chances[second] >= enough else None
+
     @property
     def best(self) -> int | None:
         """The row of the likeliest entry; None when "nothing on the card" is likelier than each of them."""

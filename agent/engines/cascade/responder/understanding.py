@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from agent.engines.cascade.ports import Transcript
 from agent.engines.cascade.responder import acts, surface
 from agent.engines.cascade.responder.encoder import Encoder
-from agent.engines.cascade.responder.index import ACT, CardIndex, Entry, Query
+from agent.engines.cascade.responder.index import ACT, FACT, CardIndex, Entry, Query
 from agent.engines.cascade.responder.ranking import Ranking, Weights, rank
 from agent.engines.cascade.responder.words import split_words
 
@@ -19,21 +19,28 @@ READINGS = 3
 READING_DOUBT = 1.0
 """What counts against each further reading of the recogniser, as a logit."""
 
-SEGMENT_DOUBT = 1.0
+SEGMENT_DOUBT = 1.5
 """What counts against a part of an utterance standing for the whole."""
 
 MOST_ANSWERS = 3
+RIVAL_SHARE = 0.5
+"""How likely a second fact must be, as a share of the likeliest one, to be told with it."""
+
 CLAUSE_CHANCE = 0.5
 """How likely each clause's own meaning must be before an utterance counts as several questions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What one part of an utterance asks: an entry, or none of the card (``entry`` None). ``chance`` is 0 … 1."""
+    """What one part of an utterance asks: an entry, or none of the card (``entry`` None). ``chance`` is 0 … 1.
+
+    ``rival`` is a second fact that is nearly as likely; telling both answers the caller either way.
+    """
 
     entry: Entry | None
     chance: float
     text: str
+    rival: "Meaning | None" = None
 
     @property
     def topic(self) -> str:
@@ -70,13 +77,17 @@ class Understanding:
             return [self._followed(whole, self._meaning([Query(combined, vectors[combined])]), last, leaning)]
         if len(parts) > 1:
             return self._several(whole, [self._meaning([Query(part, vectors[part])]) for part in parts])
-        return [whole]
+        return [whole] if whole.rival is None else [whole, whole.rival]
 
     def _meaning(self, readings: Sequence[Query]) -> Meaning:
         ranking: Ranking = rank(self._index, readings, self._weights)
         if ranking.best is None:
             return Meaning(None, ranking.nothing, readings[0].text)
-        return Meaning(self._index.entries[ranking.best], float(ranking.chances[ranking.best]), readings[0].text)
+        text = readings[0].text
+        best, second = self._index.entries[ranking.best], ranking.rival(RIVAL_SHARE)
+        rival = None if second is None else Meaning(self._index.entries[second], float(ranking.chances[second]), text)
+        both_facts = rival is not None and rival.entry is not None and best.family == rival.entry.family == FACT
+        return Meaning(best, float(ranking.chances[ranking.best]), text, rival if both_facts else None)
 
     def _followed(self, whole: Meaning, combined: Meaning, last: Meaning, leaning: str) -> Meaning:
         """Choose between an utterance by itself and the same with the last topic before it."""
@@ -97,7 +108,7 @@ class Understanding:
             return [(rude or [whole])[0], *distinct[:1]]
         if len(distinct) > 1 or (distinct and (whole.entry is None or whole.entry.family == ACT)):
             return distinct[:MOST_ANSWERS]
-        return [whole]
+        return [whole] if whole.rival is None else [whole, whole.rival]
 
 
 def _readings(heard: Transcript) -> list[str]:
