@@ -75,6 +75,12 @@ class Settings(BaseSettings):
     engine_device: str = Field(
         "", description="PersonaPlex's device, cuda or cpu; empty takes a GPU where there is one."
     )
+    engine_anchor_s: float = Field(
+        60.0,
+        ge=0,
+        le=3600,
+        description="Seconds of a call over 200 s that PersonaPlex keeps with its prompt; 0 is off.",
+    )
     engine_slots: int = Field(0, ge=0, le=1_000, description="Most calls at once; 0 leaves it to the engine.")
     engine_ready_timeout_s: float = Field(
         10.0, gt=0, le=120, description="Seconds an engine has to take in a role prompt."
@@ -140,6 +146,7 @@ class Settings(BaseSettings):
             "engine_checkpoint",
             "engine_voices",
             "engine_device",
+            "engine_anchor_s",
             "recogniser_workers",
             "llm_base_url",
             "llm_model",

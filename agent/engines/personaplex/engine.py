@@ -24,6 +24,10 @@ from agent.engines.personaplex.checkpoint import load_models
 from agent.engines.personaplex.loop import Call, Counters, Loop
 from agent.engines.personaplex.memory import slots_that_fit
 from agent.engines.personaplex.ticker import Ticker, TickerOptions, check_sampling
+from agent.engines.personaplex.voices import Voices
+
+ANCHOR_S = 60.0
+"""Seconds of a long call that are kept when its slot is rebuilt, unless the options say otherwise."""
 
 _UNREAD_FRAMES = 750
 """A minute that nobody reads means that the call is gone; memory stays bounded."""
@@ -39,10 +43,11 @@ class EngineOptions:
     voices: str
     device: str
     slots: int
+    anchor_s: float
 
     @classmethod
     def read(cls, options: Mapping[str, str]) -> "EngineOptions":
-        """Read ``engine_checkpoint``, ``engine_voices``, ``engine_device`` and ``engine_slots``.
+        """Read ``engine_checkpoint``, ``engine_voices``, ``engine_device``, ``engine_slots``, ``engine_anchor_s``.
 
         Raises:
             EngineUnavailable: one of them is missing or can't be used.
@@ -57,7 +62,13 @@ class EngineOptions:
         if not slots.isdecimal():
             raise EngineUnavailable(f"PARLEY_ENGINE_SLOTS must be a whole number from 0 up, not {slots!r}.")
         device = options.get("engine_device") or ("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(checkpoint, options.get("engine_voices", ""), device, int(slots))
+        try:
+            anchor_s = float(options.get("engine_anchor_s") or ANCHOR_S)
+        except ValueError:
+            anchor_s = -1.0
+        if not 0 <= anchor_s <= 3600:
+            raise EngineUnavailable("PARLEY_ENGINE_ANCHOR_S must be seconds from 0 (off) up.")
+        return cls(checkpoint, options.get("engine_voices", ""), device, int(slots), anchor_s)
 
 
 class PersonaPlexEngine:
@@ -70,7 +81,7 @@ class PersonaPlexEngine:
         self._loop: Loop | None = None
         self._ticker: Ticker | None = None
         self._sessions: set[PersonaPlexSession] = set()
-        self._checked_voice = lambda name: name
+        self._voices: Voices | None = None
 
     async def start(self) -> None:
         """Load the models and start the device's thread; see ``agent.duplex.DuplexEngine.start``."""
@@ -91,10 +102,10 @@ class PersonaPlexEngine:
             raise EngineUnavailable(f"The model does not fit on {device}; take a larger card.") from error
         if models.is_random:
             log.warning("model has random weights: it babbles, for trying the plumbing only", shape=options.checkpoint)
-        slots = slots_that_fit(models, options.slots, dtype)
-        ticker = Ticker(models, TickerOptions(slots, dtype))
+        slots = slots_that_fit(models, options.slots, dtype, spare=options.anchor_s > 0)
+        ticker = Ticker(models, TickerOptions(slots, dtype, anchor_s=options.anchor_s))
         ticker.warm_up()
-        self._checked_voice = models.voices.check
+        self._voices = models.voices
         self._ticker = ticker
         self._loop = Loop(ticker, models.text)
         self._loop.start()
@@ -107,7 +118,7 @@ class PersonaPlexEngine:
             VoiceError, PromptError: the role can't be played.
         """
         loop = self._running()
-        voice = self._checked_voice(role.voice)
+        voice = self._voices.check(role.voice) if self._voices else role.voice
         check_sampling(role.sampling)
         slot = loop.free_slot()
         if slot is None:
@@ -128,6 +139,15 @@ class PersonaPlexEngine:
         if self._loop is None or self._ticker is None:
             return Capacity(slots=self._options.slots, used=0)
         return Capacity(slots=self._ticker.slots, used=self._loop.used)
+
+    @property
+    def failure(self) -> str:
+        """What ended the device's loop, one sentence; empty while it runs."""
+        return self._loop.failure if self._loop else ""
+
+    def voices(self) -> list[str]:
+        """Return the names of the voices that calls may ask for; none before ``start``."""
+        return self._voices.names() if self._voices else []
 
     @property
     def counters(self) -> Counters:

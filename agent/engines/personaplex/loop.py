@@ -9,7 +9,7 @@ A call whose audio is late or gone does not take part in a tick, and nobody wait
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ import structlog
 
 from agent.duplex import FRAME_MS, AgentFrame, RolePrompt, Samples
 from agent.engines.personaplex.text import TextTable
-from agent.engines.personaplex.ticker import Ticker
+from agent.engines.personaplex.ticker import SILENCE_PEAK, Ticker
 
 GATHER_S = 0.02
 """How long a frame may wait for those of other calls: fewer, fuller ticks, 20 ms of delay at most."""
@@ -28,8 +28,6 @@ BACKLOG_FRAMES = 25
 
 MOST_BACKLOG_FRAMES = 125
 """… and beyond 10 s the oldest, whatever they hold."""
-
-SILENCE_PEAK = 10 ** (-50 / 20)
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +41,7 @@ class Counters:
     late_frames: int = 0
     shed_frames: int = 0
     prompts: int = 0
+    anchors: int = 0
     lost_calls: int = 0
     tick_s: deque[float] = field(default_factory=lambda: deque(maxlen=4096))
     prompt_s: deque[float] = field(default_factory=lambda: deque(maxlen=1024))
@@ -73,6 +72,16 @@ class Call:
     closed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Work for one call between ticks; ``done`` is called when its chunks end."""
+
+    call: Call
+    chunks: Generator[None, None, None]
+    done: Callable[[Call], None]
+    is_urgent: bool = False
+
+
 class Loop:
     """Runs one Ticker for ``slots`` calls."""
 
@@ -80,7 +89,7 @@ class Loop:
         self._ticker = ticker
         self._text = text
         self._calls: dict[int, Call] = {}
-        self._prompts: deque[tuple[Call, Iterator[None]]] = deque()
+        self._jobs: deque[_Job] = deque()
         self._wake = threading.Condition()
         self._stopping = False
         self.failure = ""
@@ -148,7 +157,8 @@ class Loop:
             self._lose(call, error)
             return
         with self._wake:
-            self._prompts.append((call, self._ticker.take_in(call.slot, call.role, call.voice, source)))
+            job = self._ticker.take_in(call.slot, call.role, call.voice, source)
+            self._jobs.append(_Job(call, job, self._prompt_is_in))
             self._wake.notify()
 
     def _lose(self, call: Call, error: Exception) -> None:
@@ -170,7 +180,7 @@ class Loop:
             except Exception as error:
                 self._fail(error)
                 return
-            self._advance_prompt()
+            self._advance_job()
 
     def _next_batch(self) -> dict[int, tuple[Call, _Waiting]]:
         """Wait until there is something to do; return the frames of the next tick by slot, none if none is due."""
@@ -184,7 +194,7 @@ class Loop:
                     return {call.slot: (call, call.waiting.popleft()) for call in full}
             else:
                 left = None
-            if self._prompts:
+            if self._jobs:
                 break
             self._wake.wait(left)
         return {}
@@ -203,23 +213,35 @@ class Loop:
             if not call.closed:
                 call.deliver(AgentFrame(index=frame.index, audio=samples, text=self._text.piece(token)))
 
-    def _advance_prompt(self) -> None:
-        """Take one chunk of the prompt that has waited longest."""
+        self._start_anchor(batch)
+
+    def _start_anchor(self, batch: dict[int, tuple[Call, _Waiting]]) -> None:
+        """Begin to re-anchor a slot that is due, before any prompt: its ring fills up meanwhile."""
+        slot = self._ticker.due_anchor(batch)
         with self._wake:
-            if not self._prompts:
+            if slot is not None and not any(job.is_urgent for job in self._jobs):
+                self._jobs.appendleft(_Job(batch[slot][0], self._ticker.anchor(slot), self._anchored, is_urgent=True))
+
+    def _advance_job(self) -> None:
+        """Do one chunk of the job that has waited longest."""
+        with self._wake:
+            if not self._jobs:
                 return
-            call, job = self._prompts.popleft()
-            if call.closed:
-                return
+            job = self._jobs.popleft()
+        if job.call.closed:
+            return
         try:
-            next(job)
+            next(job.chunks)
         except StopIteration:
-            self._prompt_is_in(call)
+            job.done(job.call)
         except Exception as error:
-            self._lose(call, error)
+            self._lose(job.call, error)
         else:
             with self._wake:
-                self._prompts.append((call, job))
+                self._jobs.appendleft(job) if job.is_urgent else self._jobs.append(job)
+
+    def _anchored(self, call: Call) -> None:
+        self.counters.anchors += 1
 
     def _prompt_is_in(self, call: Call) -> None:
         now = time.monotonic()

@@ -25,8 +25,10 @@ def slot_bytes(models: Models, dtype: torch.dtype) -> int:
     return ring_bytes(config, dtype) + codec
 
 
-def slots_that_fit(models: Models, wanted: int, dtype: torch.dtype) -> int:
+def slots_that_fit(models: Models, wanted: int, dtype: torch.dtype, *, spare: bool) -> int:
     """Return ``wanted`` slots, or as many as fit if 0 are; on a CPU the count is taken as it is.
+
+    ``spare`` sets one more ring apart, for re-anchoring.
 
     Raises:
         CheckpointError: they do not fit; the sentence holds the arithmetic.
@@ -35,10 +37,11 @@ def slots_that_fit(models: Models, wanted: int, dtype: torch.dtype) -> int:
         return wanted or CPU_SLOTS
     free, _ = torch.cuda.mem_get_info(models.device)
     each = slot_bytes(models, dtype)
-    fit = (free - RESERVED_BYTES) // each
+    spare_bytes = ring_bytes(models.lm.config, dtype) if spare else 0
+    reserved = RESERVED_BYTES + spare_bytes
+    fit = (free - reserved) // each
     sum_of = (
-        f"({free / GIB:.1f} GiB free - {RESERVED_BYTES / GIB:.1f} GiB reserved) / "
-        f"{each / GIB:.2f} GiB a call = {max(fit, 0)}"
+        f"({free / GIB:.1f} GiB free - {reserved / GIB:.1f} GiB reserved) / {each / GIB:.2f} GiB a call = {max(fit, 0)}"
     )
     if fit < max(wanted, 1):
         raise CheckpointError(

@@ -7,22 +7,30 @@ All but ``fetch`` is to be used from one thread.
 """
 
 import secrets
-from collections.abc import Generator, Hashable, Iterator, Mapping
+from collections.abc import Generator, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from agent.duplex import FRAME_SAMPLES, RolePrompt, Samples, Sampling
+from agent.duplex import FRAME_MS, FRAME_SAMPLES, RolePrompt, Samples, Sampling
+from agent.engines.personaplex.anchor import HISTORY_SLACK, Anchor, Schedule
 from agent.engines.personaplex.checkpoint import Models
 from agent.engines.personaplex.errors import PromptError
 from agent.engines.personaplex.prefill import CHUNK_STEPS, ImageCache, Prefill, RingImage
 from agent.engines.personaplex.prompt import PromptSteps, Voice, prompt_steps, wrap
 from agent.engines.personaplex.sampler import MOST_TOP_K
-from agent.engines.personaplex.slots import EngineState
+from agent.engines.personaplex.slots import EngineState, empty_rings
 from agent.engines.personaplex.step import reach_of, tick
 from agent.engines.personaplex.voices import Recording
+
+Chunks = Generator[None, None, None]
+
+STEPS_PER_S = 1000 / FRAME_MS
+SILENCE_PEAK = 10 ** (-50 / 20)
+QUIET_FRAMES = 5
+"""Frames in a row in which nobody speaks, for a moment to be quiet."""
 
 _CODEC_CHUNK_FRAMES = 8
 """Frames of a recorded voice that are encoded between two ticks."""
@@ -35,6 +43,8 @@ class TickerOptions:
     slots: int
     dtype: torch.dtype
     cache_bytes: int = 2 * 1024**3
+    anchor_s: float = 0.0
+    """Seconds of a call that are kept when its slot is rebuilt; 0 leaves it to lose its prompt."""
 
 
 class Ticker:
@@ -45,11 +55,19 @@ class Ticker:
         self._models = models
         self._device = models.device
         self.slots = options.slots
-        self.state = EngineState.empty(options.slots, config, models.mimi, device=models.device, dtype=options.dtype)
+        keep = round(options.anchor_s * STEPS_PER_S)
+        self._schedule = Schedule(config.context, keep)
+        self._spare = empty_rings(1, config, models.device, options.dtype) if keep else []
+        history = min(keep, config.context) + HISTORY_SLACK if keep else 0
+        self.state = EngineState.empty(
+            options.slots, config, models.mimi, device=models.device, dtype=options.dtype, history=history
+        )
         self.images = ImageCache(options.cache_bytes)
         self.most_prompt_steps = config.context // 2
         self._voices: dict[str, Voice] = {}
         self._steps = [0] * options.slots
+        self._quiet = [0] * options.slots
+        self._prompts: dict[int, tuple[PromptSteps, Hashable]] = {}
         self._bucket = max(64, config.context // 8)
 
     def tick(self, frames: Mapping[int, Samples]) -> dict[int, tuple[Samples, int]]:
@@ -67,6 +85,8 @@ class Ticker:
         text = said.tokens[:, 0].tolist()
         for slot in frames:
             self._steps[slot] += 1
+            is_quiet = max(np.abs(heard[slot]).max(), np.abs(sound[slot]).max()) < SILENCE_PEAK
+            self._quiet[slot] = self._quiet[slot] + 1 if is_quiet else 0
         return {slot: (sound[slot], text[slot]) for slot in frames}
 
     def warm_up(self) -> None:
@@ -81,7 +101,7 @@ class Ticker:
         """
         return self._voices.get(voice_name) or self._models.voices.load(voice_name)
 
-    def take_in(self, slot: int, role: RolePrompt, voice_name: str, source: Voice | Recording) -> Iterator[None]:
+    def take_in(self, slot: int, role: RolePrompt, voice_name: str, source: Voice | Recording) -> Chunks:
         """Make a slot ready for a call in the voice that ``fetch`` returned.
 
         Raises:
@@ -99,9 +119,23 @@ class Ticker:
                 f"The role prompt takes {steps.steps} frames, {len(text)} of them text; "
                 f"at most {self.most_prompt_steps} fit: shorten the persona's facts and rules."
             )
-        yield from self._compute(slot, steps, ("voice", voice_name), ("prompt", voice_name, text))
+        prompt_key = ("prompt", voice_name, text)
+        yield from self._compute(slot, steps, ("voice", voice_name), prompt_key)
         self.state.window.copy_row(slot, steps.window, 0)
         self._steps[slot] = steps.steps
+        self._prompts[slot] = (steps, prompt_key)
+
+    def due_anchor(self, slots: Iterable[int]) -> int | None:
+        """Return one of ``slots`` that should be re-anchored now, if any."""
+        return next((s for s in slots if self._schedule.is_due(self._steps[s], self._quiet[s] >= QUIET_FRAMES)), None)
+
+    def anchor(self, slot: int) -> Chunks:
+        """Re-anchor a slot, chunk by chunk between its ticks; one slot at a time, since there is one spare."""
+        prompt, key = self._prompts[slot]
+        keep = self._schedule.kept(prompt.steps, self._steps[slot])
+        anchor = Anchor(self._models.lm, self.state, slot, self._spare, prompt, keep)
+        yield from anchor.run(self.images.get(key))
+        self._steps[slot] = anchor.steps
 
     def _begin(self, slot: int, role: RolePrompt) -> None:
         state, sampling = self.state, role.sampling
@@ -135,7 +169,7 @@ class Ticker:
                     yield
         return Voice(recording.name, codes=torch.stack(codes))
 
-    def _compute(self, slot: int, steps: PromptSteps, voice_key: Hashable, prompt_key: Hashable) -> Iterator[None]:
+    def _compute(self, slot: int, steps: PromptSteps, voice_key: Hashable, prompt_key: Hashable) -> Chunks:
         """Fill the slot's rings from what was kept, and compute and keep the rest."""
         prefill = Prefill(self._models.lm, self.state.rings, slot, steps)
         image = self.images.get(prompt_key) or self.images.get(voice_key)

@@ -174,3 +174,23 @@ async def test_sound_that_is_no_number_harms_nobody(engine: PersonaPlexEngine) -
     session.push(NOISE)
     for frame in await take(session, 5):
         assert np.isfinite(frame.audio).all()
+
+
+async def test_a_call_longer_than_the_context_is_re_anchored_in_its_stride() -> None:
+    engine = create({"engine_checkpoint": "tiny", "engine_device": "cpu", "engine_slots": "2", "engine_anchor_s": "2"})
+    assert isinstance(engine, PersonaPlexEngine)
+    await engine.start()
+    assert engine._ticker is not None
+    engine._ticker._schedule.latest_steps = 150  # instead of waiting until the ring is nearly full
+    session, neighbour = await opened(engine), await opened(engine)
+    frames = 200
+    for pushed in range(0, frames, 20):
+        for _ in range(20):
+            session.push(NOISE)
+            neighbour.push(NOISE)
+        ours, theirs = await asyncio.gather(take(session, 20), take(neighbour, 20))
+        assert [frame.index for frame in ours] == list(range(pushed, pushed + 20))
+        assert len(theirs) == 20
+    assert 2 <= engine.counters.anchors <= 6
+    assert engine.counters.shed_frames == 0
+    await engine.close()
