@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+WITHOUT_TORCH = ("test_server",)
+"""Modules that run with any engine."""
+
 
 class WithoutTorch(pytest.Module):
     def collect(self) -> list[pytest.Item]:
@@ -12,4 +15,5 @@ class WithoutTorch(pytest.Module):
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    return WithoutTorch.from_parent(parent, path=module_path) if find_spec("torch") is None else None
+    needs_torch = module_path.stem not in WITHOUT_TORCH
+    return WithoutTorch.from_parent(parent, path=module_path) if needs_torch and find_spec("torch") is None else None

@@ -1,0 +1,233 @@
+"""The engine behind HTTP: /api/chat for calls, and what operators ask.
+
+    GET /api/chat (WebSocket) ── refused before the upgrade: 400, 401, 503 ─┐
+                                                       else one Chat a call ┴▶ DuplexEngine
+    GET /api/voices · /health · /ready · /metrics
+
+It takes any engine of the port; nothing here imports torch.
+"""
+
+import asyncio
+import contextlib
+import hmac
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+from websockets import http11
+
+from agent.duplex import (
+    DuplexEngine,
+    DuplexError,
+    DuplexSession,
+    EngineFull,
+    EngineUnavailable,
+    RoleCard,
+    RolePrompt,
+)
+from agent.engines.personaplex.chat import Chat, Limits
+from agent.engines.personaplex.metrics import ServerMetrics
+from agent.wire.query import ChatQuery, QueryError
+
+DEFAULT_TEXT = "You enjoy having a good conversation."
+DEFAULT_VOICE = "NATF2"
+RETRY_AFTER_S = 5
+MOST_MESSAGE_BYTES = 256 * 1024
+"""A frame of Opus has hundreds of bytes; a longer message ends the call with WebSocket code 1009."""
+
+_MOST_LINE_BYTES = 128 * 1024
+_NO_CARD = RoleCard("", "", "", "", "", "", "", "")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """``token``: what /api/… asks for as ``Authorization: Bearer``; empty asks for nothing."""
+
+    token: str = ""
+    limits: Limits = field(default_factory=Limits)
+
+
+class _Refused(Exception):
+    """A request that gets no call: the status and its sentence."""
+
+    def __init__(self, status: int, reason: str, **headers: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def response(self) -> Response:
+        return PlainTextResponse(f"{self}\n", self.status, self.headers)
+
+
+def create_app(engine: DuplexEngine, voices: Callable[[], Sequence[str]], options: ServerOptions) -> Starlette:
+    """Return the application; its lifespan starts and closes the engine, which may be started already.
+
+    Args:
+        voices: the names that may be asked for, with or without their suffix; read after the start.
+    """
+    server = _EngineServer(engine, voices, options)
+    routes = [
+        WebSocketRoute("/api/chat", server.chat),
+        Route("/api/chat", server.upgrade_required),
+        Route("/api/voices", server.list_voices),
+        Route("/health", server.health),
+        Route("/ready", server.ready),
+        Route("/metrics", server.show_metrics),
+    ]
+    return Starlette(routes=routes, lifespan=server.lifespan)
+
+
+def server_config(app: Starlette, *, host: str, port: int) -> uvicorn.Config:
+    """Return how the application is to be run: sizes of messages and of the query, pings, quiet logs."""
+    http11.MAX_LINE_LENGTH = max(http11.MAX_LINE_LENGTH, _MOST_LINE_BYTES)  # a role prompt travels in the URL
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        ws="websockets-sansio",
+        ws_max_size=MOST_MESSAGE_BYTES,
+        ws_per_message_deflate=False,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="on",
+        timeout_graceful_shutdown=5,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; port 0 takes a free one.
+
+    Raises:
+        EngineUnavailable: the address is in use, or none of this machine's.
+    """
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise EngineUnavailable(
+            f"The engine can't listen on {host}:{port} ({why}); choose another address with --host and --port."
+        ) from error
+
+
+class _EngineServer:
+    """The routes' common state."""
+
+    def __init__(self, engine: DuplexEngine, voices: Callable[[], Sequence[str]], options: ServerOptions) -> None:
+        self._engine = engine
+        self._voices = voices
+        self._options = options
+        self._metrics = ServerMetrics(engine)
+        self._is_up = False
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        await self._engine.start()
+        self._is_up = True
+        try:
+            yield
+        finally:
+            self._is_up = False
+            await self._engine.close()
+
+    # Calls
+
+    async def chat(self, socket: WebSocket) -> None:
+        try:
+            self._check_token(socket.headers)
+            query = self._read(socket)
+            session = await self._open(query)
+        except _Refused as refused:
+            self._metrics.refused(refused.status)
+            log.info("chat refused", status=refused.status)
+            await socket.send_denial_response(refused.response())
+            return
+        try:
+            await socket.accept()
+            chat = Chat(socket, session, pcm=query.pcm, limits=self._options.limits, metrics=self._metrics)
+            await chat.run()
+        finally:
+            await session.close()
+
+    def _read(self, socket: WebSocket) -> ChatQuery:
+        try:
+            return ChatQuery.read(socket.query_params)
+        except QueryError as error:
+            raise _Refused(400, str(error)) from error
+
+    async def _open(self, query: ChatQuery) -> DuplexSession:
+        text = DEFAULT_TEXT if query.text is None else query.text
+        role = RolePrompt(text, self._voice(query.voice), _NO_CARD, query.sampling, query.seed)
+        try:
+            return await self._engine.open(role)
+        except EngineFull as error:
+            wait_s = max(1, round(error.retry_after_s or RETRY_AFTER_S))
+            raise _Refused(503, str(error), Retry_After=str(wait_s)) from error
+        except EngineUnavailable as error:
+            raise _Refused(503, str(error)) from error
+        except DuplexError as error:
+            raise _Refused(400, f"The role can't be played: {error}") from error
+
+    def _voice(self, wanted: str) -> str:
+        """Return the voice of a name, which may lack its suffix; names are compared, never looked up as paths."""
+        names = list(self._voices())
+        stems = {PurePath(name).stem: name for name in reversed(names)}
+        if not wanted:
+            return stems.get(DEFAULT_VOICE) or next(iter(names), DEFAULT_VOICE)
+        if wanted in names:
+            return wanted
+        stem, dot, suffix = wanted.rpartition(".")
+        found = stems.get(stem if dot and suffix in ("pt", "wav") else wanted)
+        if found is None:
+            raise _Refused(400, "voice_prompt names no voice of this server; GET /api/voices lists them.")
+        return found
+
+    def _check_token(self, headers: Headers) -> None:
+        if self._options.token:
+            given, wanted = headers.get("authorization", ""), f"Bearer {self._options.token}"
+            if not hmac.compare_digest(given.encode(), wanted.encode()):
+                raise _Refused(401, "This server asks for a token: Authorization: Bearer …", WWW_Authenticate="Bearer")
+
+    # What operators ask
+
+    async def upgrade_required(self, request: Request) -> Response:
+        return PlainTextResponse("/api/chat is a WebSocket.\n", 426, {"Upgrade": "websocket"})
+
+    async def list_voices(self, request: Request) -> Response:
+        try:
+            self._check_token(request.headers)
+        except _Refused as refused:
+            return refused.response()
+        return JSONResponse({"voices": sorted(self._voices()), "default": self._voice("")})
+
+    async def health(self, request: Request) -> Response:
+        """The process lives."""
+        return JSONResponse({"status": "ok", **self._slots()})
+
+    async def ready(self, request: Request) -> Response:
+        """The engine takes calls, though its slots may all be taken: 503 until it is loaded and once it has failed."""
+        failure = getattr(self._engine, "failure", "")
+        if not self._is_up or failure:
+            reason = failure or "The engine is not loaded."
+            return JSONResponse({"status": "unavailable", "reason": reason, **self._slots()}, 503)
+        return JSONResponse({"status": "ready", **self._slots()})
+
+    def _slots(self) -> dict[str, int]:
+        capacity = self._engine.capacity()
+        return {"slots": capacity.slots, "used": capacity.used}
+
+    async def show_metrics(self, request: Request) -> Response:
+        text = await asyncio.to_thread(self._metrics.text)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,108 @@
+"""A real /api/chat server on a free port, over any engine, and a client that speaks Ogg-Opus to it."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+import numpy as np
+import pytest
+import uvicorn
+from websockets.asyncio.client import ClientConnection, connect
+
+from agent.duplex import FRAME_SAMPLES, DuplexEngine, Samples
+from agent.engines.personaplex.server import ServerOptions, create_app, listen, server_config
+from agent.wire.messages import Handshake, Sound, Text, parse, sound_message
+from agent.wire.sound import FrameCutter, sound_reader, sound_writer
+
+pytest.importorskip("sphn", reason="sphn is not installed; pip install 'parley[remote]'")
+
+VOICES = ("NATF2.pt", "NATM1.pt", "own.wav")
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def served(
+    engine: DuplexEngine, options: ServerOptions | None = None, voices: Sequence[str] = VOICES
+) -> AsyncIterator[str]:
+    """Run a server for the length of the block; its address, HOST:PORT."""
+    app = create_app(engine, lambda: voices, options or ServerOptions())
+    with listen("127.0.0.1", 0) as listening:
+        port = listening.getsockname()[1]
+        server = _Server(server_config(app, host="127.0.0.1", port=port))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(server.serve(sockets=[listening]))
+            await server.up.wait()
+            try:
+                yield f"127.0.0.1:{port}"
+            finally:
+                server.should_exit = True
+
+
+def tone(frames: int, hz: float = 440.0) -> list[Samples]:
+    """[FRAME_SAMPLES] float32 each."""
+    n = np.arange(frames * FRAME_SAMPLES)
+    return list((0.3 * np.sin(2 * np.pi * hz * n / 24_000)).astype(np.float32).reshape(frames, FRAME_SAMPLES))
+
+
+@dataclass
+class Client:
+    """One call: what it sent as bytes, what it heard."""
+
+    socket: ClientConnection
+    pcm: bool = False
+    heard: list[Samples] = field(default_factory=list)
+    text: str = ""
+    kinds: list[type] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.writer, self.reader, self.cutter = sound_writer(self.pcm), sound_reader(self.pcm), FrameCutter()
+
+    def bytes_of(self, frames: Sequence[Samples]) -> bytes:
+        return b"".join(self.writer.write(frame) for frame in frames)
+
+    async def say(self, frames: Sequence[Samples]) -> None:
+        for frame in frames:
+            await self.socket.send(sound_message(self.writer.write(frame)))
+
+    async def take(self) -> Handshake | Sound | Text:
+        async with asyncio.timeout(10):
+            event = parse(await self.socket.recv())
+        self.kinds.append(type(event))
+        if isinstance(event, Sound):
+            for samples in self.reader.read(event.data):
+                self.heard += self.cutter.cut(samples)
+        elif isinstance(event, Text):
+            self.text += event.text
+        return event
+
+    async def hear(self, frames: int) -> np.ndarray:
+        """Take messages until ``frames`` frames came in all; return them as one piece."""
+        while len(self.heard) < frames:
+            await self.take()
+        return np.concatenate(self.heard)
+
+
+@contextlib.asynccontextmanager
+async def calling(address: str, pcm: bool = False, token: str = "", **query: str) -> AsyncIterator[Client]:
+    if pcm:
+        query["format"] = "pcm_s16le"
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    url = f"ws://{address}/api/chat" + (f"?{urlencode(query)}" if query else "")
+    async with connect(url, additional_headers=headers, compression=None) as socket:
+        yield Client(socket, pcm)
