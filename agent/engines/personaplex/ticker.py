@@ -7,7 +7,7 @@ All but ``fetch`` is to be used from one thread.
 """
 
 import secrets
-from collections.abc import Generator, Hashable, Iterable, Mapping
+from collections.abc import Generator, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,6 +88,11 @@ class Ticker:
             is_quiet = max(np.abs(heard[slot]).max(), np.abs(sound[slot]).max()) < SILENCE_PEAK
             self._quiet[slot] = self._quiet[slot] + 1 if is_quiet else 0
         return {slot: (sound[slot], text[slot]) for slot in frames}
+
+    def place(self, steps: Sequence[int]) -> None:
+        """Move each slot to where it has taken so many steps; what its ring holds is left as it is. For measuring."""
+        self._steps = list(steps)
+        self.state.window.offset.copy_(torch.tensor(steps) + 1)
 
     def warm_up(self) -> None:
         """Tick once with no slot live, so that the first call does not pay for what is set up then."""
