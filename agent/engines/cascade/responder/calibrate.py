@@ -35,6 +35,7 @@ from scipy.optimize import minimize
 
 from agent.duplex import CardFact, CardRule, RoleCard
 from agent.engines.cascade.responder import surface
+from agent.engines.cascade.responder.certainty import EVIDENCE, Certainty, evidence
 from agent.engines.cascade.responder.encoder import Vector
 from agent.engines.cascade.responder.index import (
     ACT,
@@ -46,11 +47,13 @@ from agent.engines.cascade.responder.index import (
     Query,
     entries_of,
 )
+from agent.engines.cascade.responder.ranking import decide
 from agent.engines.cascade.responder.sentence_model import SentenceModel, model_folder
 from agent.engines.cascade.responder.words import COMMON, sound, split_words
 
 ERROR_RATES = (0.0, 0.1, 0.2)
 PENALTY = 2e-4
+CERTAINTY_PENALTY = 1e-3
 FREE = frozenset({"rule", "act", "act_long", "off_topic", "rude", "bias"})
 """Weights that may be negative: how common a choice is, not evidence for it."""
 
@@ -69,6 +72,7 @@ class Trial:
     features: NDArray[np.float64]
     none: NDArray[np.float64]
     right: int
+    words: int
 
 
 def read_card(path: Path) -> RoleCard:
@@ -153,18 +157,19 @@ def trials(number: int, cards: Sequence[RoleCard], encoded: Encoded) -> Iterator
             without = CardIndex((*entries[:row], rest, *entries[row + 1 :]), encoded)
             for rate in ERROR_RATES:
                 query = _query(misheard(ask, rate, vocabulary, chance), encoded)
+                words = len(split_words(query.text))
                 if entry.family == ACT:
-                    yield Trial(number, "act", *without.features(query), row)
+                    yield Trial(number, "act", *without.features(query), row, words)
                     continue
-                yield Trial(number, "known", *without.features(query), row)
-                yield Trial(number, "near", *whole.features(query), row)
+                yield Trial(number, "known", *without.features(query), row, words)
+                yield Trial(number, "near", *whole.features(query), row, words)
                 if entry.family == FACT:
-                    yield Trial(number, "lacking", *lacking.features(query), -1)
+                    yield Trial(number, "lacking", *lacking.features(query), -1, words)
     for card in (*cards[:number], *cards[number + 1 :]):
         for fact in chance.sample(card.facts, min(FOREIGN_PER_CARD, len(card.facts))):
             query = _query(chance.choice(fact.questions or (fact.topic,)), encoded)
             if whole.likeness(query) < FOREIGN_LIKENESS:
-                yield Trial(number, "foreign", *whole.features(query), -1)
+                yield Trial(number, "foreign", *whole.features(query), -1, len(split_words(query.text)))
 
 
 def _query(text: str, encoded: Encoded) -> Query:
@@ -202,13 +207,41 @@ def fit(chosen: Sequence[Trial]) -> NDArray[np.float64]:
     return minimize(loss, np.zeros(table.shape[2]), jac=True, method="L-BFGS-B", bounds=bounds).x
 
 
-def right_share(weights: NDArray[np.float64], measured: Sequence[Trial]) -> float:
-    """Return the share of trials whose likeliest choice is the right one."""
+def fit_certainty(chosen: Sequence[Trial], weights: NDArray[np.float64]) -> Certainty:
+    """Fit the certainty to trials about the card in which the likeliest entry is right, or none can be."""
+    width = len(FEATURES)
+    rows, answers, weight = [], [], []
+    counts = Counter(trial.kind for trial in chosen)
+    for trial in chosen:
+        utilities = trial.features @ weights[:width]
+        if trial.kind == "act" or (trial.right >= 0 and int(utilities.argmax()) != trial.right):
+            continue
+        rows.append(evidence(trial.features, trial.none, utilities, trial.words))
+        answers.append(float(trial.right >= 0))
+        weight.append(SHARES[trial.kind] / counts[trial.kind])
+    found, right, share = np.array(rows), np.array(answers), np.array(weight) / sum(weight)
+    start = Certainty(found.mean(0), found.std(0) + 1e-9, np.zeros(1 + 2 * len(EVIDENCE)))
+    inputs = start.inputs(found)
+
+    def loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        logit = inputs @ values
+        value = (share * (np.logaddexp(0, logit) - right * logit)).sum() + CERTAINTY_PENALTY * values[1:] @ values[1:]
+        slope = inputs.T @ (share * (1 / (1 + np.exp(-logit)) - right))
+        return value, slope + 2 * CERTAINTY_PENALTY * np.append(0, values[1:])
+
+    return replace(start, weights=minimize(loss, start.weights, jac=True, method="L-BFGS-B").x)
+
+
+def right_share(weights: NDArray[np.float64], certainty: Certainty, measured: Sequence[Trial]) -> float:
+    """Return the share of trials whose choice is the right one."""
     width = len(FEATURES)
     hits = 0
     for trial in measured:
-        utilities = np.append(trial.none @ weights[width:], trial.features @ weights[:width])
-        hits += int(utilities.argmax()) == trial.right + 1
+        values = trial.features @ weights[:width]
+        certain = float(certainty.logit(evidence(trial.features, trial.none, values, trial.words))[0])
+        utilities = np.append(values, trial.none @ weights[width:])
+        best = decide(utilities, trial.features[:, FEATURES.index("act")], certain).best
+        hits += (-1 if best is None else best) == trial.right
     return hits / max(len(measured), 1)
 
 
@@ -223,13 +256,19 @@ def main() -> None:
     found = [trial for number in range(len(cards)) for trial in trials(number, cards, encoded)]
     shares: dict[str, list[float]] = {kind: [] for kind in SHARES}
     for number in range(len(cards)):
-        weights = fit([trial for trial in found if trial.card != number])
+        others = [trial for trial in found if trial.card != number]
+        weights = fit(others)
+        certainty = fit_certainty(others, weights)
         for kind in SHARES:
-            shares[kind].append(right_share(weights, [t for t in found if t.card == number and t.kind == kind]))
-    weights = [round(float(value), 3) for value in fit(found)]
+            own = [trial for trial in found if trial.card == number and trial.kind == kind]
+            shares[kind].append(right_share(weights, certainty, own))
+    weights = fit(found)
+    certainty = fit_certainty(found, weights)
+    listed = [round(float(value), 3) for value in weights]
     table = {
-        "entry": dict(zip(FEATURES, weights, strict=False)),
-        "none": dict(zip(NONE_FEATURES, weights[len(FEATURES) :], strict=True)),
+        "entry": dict(zip(FEATURES, listed, strict=False)),
+        "none": dict(zip(NONE_FEATURES, listed[len(FEATURES) :], strict=True)),
+        "certainty": {name: getattr(certainty, name).round(4).tolist() for name in ("mean", "scale", "weights")},
         "right_on_cards_left_out": {kind: round(float(np.mean(values)), 3) for kind, values in shares.items()},
         "trials": dict(Counter(trial.kind for trial in found)),
     }

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from agent.duplex import RoleCard
 from agent.engines.cascade.ports import ResponderSession
+from agent.engines.cascade.responder import acts
 from agent.engines.cascade.responder.dialogue import EmbeddedSession
 from agent.engines.cascade.responder.encoder import Encoder, Vector
 from agent.engines.cascade.responder.index import CardIndex, Entry, entries_of
@@ -23,12 +24,13 @@ class EmbeddedResponder:
         self._cards: OrderedDict[RoleCard, Future[Understanding]] = OrderedDict()
 
     async def start(self) -> None:
-        """Load the sentence model.
+        """Load the sentence model; what every card shares is read in the background.
 
         Raises:
             EngineUnavailable: with the command that installs it.
         """
         await self._encoder.start()
+        self._encoder.prepare([phrase for phrases in acts.PHRASES.values() for phrase in phrases])
 
     async def open(self, card: RoleCard) -> ResponderSession:
         """Return at once; a card not seen before is read in the background, while the greeting plays."""

