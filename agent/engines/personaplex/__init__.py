@@ -12,9 +12,14 @@ def create(options: Mapping[str, str]) -> DuplexEngine:
     Raises:
         EngineUnavailable: torch is not installed, or an option can't be used; the message names the setting.
     """
-    missing = [name for name in ("torch", "safetensors", "sentencepiece") if find_spec(name) is None]
-    if missing:
-        raise EngineUnavailable(f"The engine 'personaplex' needs {', '.join(missing)}: `make torch` installs it.")
+    require_packages()
     from agent.engines.personaplex.engine import EngineOptions, PersonaPlexEngine
 
     return PersonaPlexEngine(EngineOptions.read(options))
+
+
+def require_packages() -> None:
+    """Raise EngineUnavailable where a package that the engine imports is not installed."""
+    missing = [name for name in ("torch", "safetensors", "sentencepiece") if find_spec(name) is None]
+    if missing:
+        raise EngineUnavailable(f"The engine 'personaplex' needs {', '.join(missing)}: `make torch` installs it.")

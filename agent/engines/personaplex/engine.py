@@ -61,7 +61,7 @@ class EngineOptions:
         slots = options.get("engine_slots") or "0"
         if not slots.isdecimal():
             raise EngineUnavailable(f"PARLEY_ENGINE_SLOTS must be a whole number from 0 up, not {slots!r}.")
-        device = options.get("engine_device") or ("cuda" if torch.cuda.is_available() else "cpu")
+        device = options.get("engine_device") or default_device()
         try:
             anchor_s = float(options.get("engine_anchor_s") or ANCHOR_S)
         except ValueError:
@@ -247,6 +247,10 @@ class PersonaPlexSession:
         sentence = str(error) if isinstance(error, DuplexError) else f"The device failed ({type(error).__name__})."
         self._loss = EngineLost(sentence)
         self._leave()
+
+
+def default_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def device_of(name: str) -> torch.device:
