@@ -65,7 +65,14 @@ class Settings(BaseSettings):
 
     # The engine
     engine: str = Field("cascade", description="Who answers: cascade, loopback, personaplex or remote.")
-    engine_url: str = Field("", description="WebSocket URL of a PersonaPlex server, for the engine `remote`.")
+    engine_url: str = Field(
+        "",
+        description="Address of a PersonaPlex server for the engine `remote`, e.g. ws://gpu:8998; "
+        "with ?format=pcm_s16le it is asked for raw sound, which only `parley engine` has.",
+    )
+    engine_token: SecretStr = Field(
+        SecretStr(""), description="Bearer token that the engine's server asks for, or that `parley engine` asks for."
+    )
     engine_checkpoint: str = Field(
         "",
         description="PersonaPlex's model: a folder, a Hub id such as nvidia/personaplex-7b-v1, "
@@ -152,8 +159,9 @@ class Settings(BaseSettings):
             "llm_model",
         )
         names += ("speech_base_url", "speech_model", "tts")
+        secrets = ("engine_token", "llm_api_key", "speech_api_key")
         options = {name: str(getattr(self, name)) for name in names}
-        return options | {name: getattr(self, name).get_secret_value() for name in ("llm_api_key", "speech_api_key")}
+        return options | {name: getattr(self, name).get_secret_value() for name in secrets}
 
 
 @cache

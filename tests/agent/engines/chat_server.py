@@ -5,10 +5,10 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
+from threading import Thread
 from urllib.parse import urlencode
 
 import numpy as np
-import pytest
 import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -16,8 +16,6 @@ from agent.duplex import FRAME_SAMPLES, DuplexEngine, Samples
 from agent.engines.personaplex.server import ServerOptions, create_app, listen, server_config
 from agent.wire.messages import Handshake, Sound, Text, parse, sound_message
 from agent.wire.sound import FrameCutter, sound_reader, sound_writer
-
-pytest.importorskip("sphn", reason="sphn is not installed; pip install 'parley[remote]'")
 
 VOICES = ("NATF2.pt", "NATM1.pt", "own.wav")
 
@@ -52,6 +50,22 @@ async def served(
                 yield f"127.0.0.1:{port}"
             finally:
                 server.should_exit = True
+
+
+@contextlib.contextmanager
+def served_beside(engine: DuplexEngine, options: ServerOptions | None = None) -> Iterator[str]:
+    """Run a server in a thread and a loop of its own; its address, HOST:PORT."""
+    app = create_app(engine, lambda: VOICES, options or ServerOptions())
+    with listen("127.0.0.1", 0) as listening:
+        port = listening.getsockname()[1]
+        server = uvicorn.Server(server_config(app, host="127.0.0.1", port=port))
+        thread = Thread(target=server.run, args=([listening],))
+        thread.start()
+        try:
+            yield f"127.0.0.1:{port}"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def tone(frames: int, hz: float = 440.0) -> list[Samples]:

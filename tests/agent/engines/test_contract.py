@@ -2,7 +2,7 @@
 
 import asyncio
 import pkgutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from importlib import import_module
 
 import numpy as np
@@ -22,12 +22,14 @@ from agent.duplex import (
     Samples,
     load_engine,
 )
+from agent.engines.loopback import LoopbackEngine
+from tests.agent.engines.chat_server import served_beside
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")  # one engine for the module: some take seconds to load
 
 SLOTS = 2
 OPTIONS: dict[str, dict[str, str]] = {"personaplex": {"engine_checkpoint": "tiny", "engine_device": "cpu"}}
-"""What an engine needs to run in a test, where that is more than ``engine_slots``."""
+"""What an engine needs to run in a test, where that is more than ``engine_slots``; ``remote`` needs a server."""
 
 ENGINES = [
     found.name
@@ -49,8 +51,13 @@ ROLE = RolePrompt(text="You are Dana of Northwind Waste.", voice="NATF2", card=C
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def name(request: pytest.FixtureRequest) -> str:
-    return request.param
+def name(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param != "remote":
+        yield request.param
+        return
+    with served_beside(LoopbackEngine(slots=100, delay_frames=0)) as address:
+        OPTIONS["remote"] = {"engine_url": f"ws://{address}"}
+        yield request.param
 
 
 async def started(name: str) -> DuplexEngine:

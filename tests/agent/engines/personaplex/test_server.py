@@ -19,6 +19,8 @@ from agent.engines.personaplex.server import DEFAULT_TEXT, ServerOptions
 from tests.agent.engines.chat_server import Client, calling, served, tone
 from tests.agent.exchange import SILENCE, TONE, ScriptedEngine
 
+pytest.importorskip("sphn", reason="sphn is not installed; pip install 'parley[remote]'")
+
 WRONG_QUERIES = {
     "voice_prompt=nobody.pt": "voice_prompt",
     "voice_prompt=../../etc/passwd": "voice_prompt",

@@ -1,0 +1,80 @@
+"""Where the other engine is: PARLEY_ENGINE_URL, read into what connecting takes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from agent.duplex import EngineUnavailable
+from agent.wire.query import PCM
+
+_SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
+_PATH = "/api/chat"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """``url`` has the scheme ws or wss and a path; ``query`` is what the setting's own URL asks for."""
+
+    url: str
+    query: tuple[tuple[str, str], ...] = ()
+    token: str = ""
+
+    @classmethod
+    def read(cls, options: Mapping[str, str]) -> "Address":
+        """Read ``engine_url`` and ``engine_token``.
+
+        Raises:
+            EngineUnavailable: there is no URL, or it is none of an engine.
+        """
+        text = options.get("engine_url", "")
+        if not text:
+            raise EngineUnavailable(
+                "PARLEY_ENGINE_URL is empty: the engine 'remote' needs the address of a PersonaPlex server, "
+                "e.g. ws://127.0.0.1:8998."
+            )
+        try:
+            parts = urlsplit(text if "://" in text else f"//{text}")
+            host, _ = parts.hostname, parts.port
+        except ValueError as error:
+            raise EngineUnavailable(f"PARLEY_ENGINE_URL is no address ({error}); e.g. ws://127.0.0.1:8998.") from error
+        if parts.scheme not in _SCHEMES or not host or parts.username is not None:
+            raise EngineUnavailable(
+                "PARLEY_ENGINE_URL must look like ws://HOST:PORT or wss://HOST; a token goes to PARLEY_ENGINE_TOKEN."
+            )
+        token = options.get("engine_token", "")
+        if not (token.isascii() and (not token or token.isprintable())):
+            raise EngineUnavailable("PARLEY_ENGINE_TOKEN must be printable ASCII, as HTTP headers are.")
+        url = urlunsplit((_SCHEMES[parts.scheme], parts.netloc, parts.path.rstrip("/") or _PATH, "", ""))
+        return cls(url, tuple(parse_qsl(parts.query, keep_blank_values=True)), token)
+
+    @property
+    def pcm(self) -> bool:
+        """Whether the URL asks for raw sound, as ``?format=pcm_s16le``: only Parley's own server has it."""
+        return dict(self.query).get("format") == PCM
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
+
+    @property
+    def health_url(self) -> str:
+        """Where Parley's own server tells its slots; other servers have nothing there."""
+        parts = urlsplit(self.url)
+        return urlunsplit(("https" if parts.scheme == "wss" else "http", parts.netloc, "/health", "", ""))
+
+    def chat_url(self, query: Mapping[str, str]) -> str:
+        """Return the URL of one call; what the setting's URL asks for wins."""
+        asked = urlencode(dict(query) | dict(self.query))
+        return f"{self.url}?{asked}" if asked else self.url
+
+
+def slots_of(options: Mapping[str, str]) -> int:
+    """Read ``engine_slots``; 0 asks the server.
+
+    Raises:
+        EngineUnavailable: it is not a whole number from 0 up.
+    """
+    text = options.get("engine_slots") or "0"
+    if not text.isdecimal():
+        raise EngineUnavailable(f"PARLEY_ENGINE_SLOTS must be a whole number from 0 up, not {text!r}.")
+    return int(text)

@@ -1,0 +1,214 @@
+"""The client against our server and against servers that behave otherwise, over real sockets."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+
+from agent.duplex import AgentFrame, EngineFull, EngineLost, EngineUnavailable, RoleCard, RolePrompt, Sampling
+from agent.engines.loopback import LoopbackEngine
+from agent.engines.personaplex.server import ServerOptions
+from agent.engines.remote import create
+from agent.engines.remote.engine import RemoteEngine
+from agent.engines.remote.session import RemoteSession
+from tests.agent.engines.chat_server import served, tone
+from tests.agent.exchange import TONE, ScriptedEngine
+
+pytest.importorskip("sphn", reason="sphn is not installed; pip install 'parley[remote]'")
+
+CARD = RoleCard("Ann", "Acme", "agent", "Hello.", "", "", "", "")
+ROLE = RolePrompt("You work for Acme.", "NATM1", CARD)
+
+
+@contextlib.asynccontextmanager
+async def remote(address: str, **options: str) -> AsyncIterator[RemoteEngine]:
+    engine = create({"engine_url": f"ws://{address}", **options})
+    assert isinstance(engine, RemoteEngine)
+    await engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+@contextlib.asynccontextmanager
+async def foreign(handle: Callable[[ServerConnection], Awaitable[None]]) -> AsyncIterator[str]:
+    """A WebSocket server that is not ours."""
+    async with serve(handle, "127.0.0.1", 0) as server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def lost(session: RemoteSession) -> str:
+    """Read on until the session is lost; the sentence."""
+    with pytest.raises(EngineLost) as loss:
+        await asyncio.wait_for(_all(session), 10)
+    return str(loss.value)
+
+
+async def _all(session: RemoteSession) -> list[AgentFrame]:
+    return [frame async for frame in session.frames()]
+
+
+async def test_the_role_and_its_sampling_reach_the_engine() -> None:
+    engine = ScriptedEngine(play=lambda index: AgentFrame(index, TONE, f" w{index}"))
+    role = RolePrompt("You are Ann. Q&A? 100% ✓", "NATM1", CARD, Sampling(0.0, 5, 0.5, 6), seed=11)
+    async with served(engine) as address, remote(address) as client:
+        session = await client.open(role)
+        await session.ready()
+        for frame in tone(3):
+            session.push(frame)
+        async with asyncio.timeout(5):
+            words = [frame.text async for frame in _first(session, 3)]
+        await session.close()
+    heard = engine.roles[0]
+    assert (heard.text, heard.voice, heard.seed, heard.sampling) == (role.text, "NATM1.pt", 11, role.sampling)
+    assert words == [" w0", " w1", " w2"]
+
+
+async def _first(session: RemoteSession, count: int) -> AsyncIterator[AgentFrame]:
+    async for frame in session.frames():
+        yield frame
+        count -= 1
+        if not count:
+            return
+
+
+async def test_our_server_tells_its_slots_and_raw_sound_is_exact_but_for_rounding() -> None:
+    async with (
+        served(LoopbackEngine(3, 0), ServerOptions(token="t")) as address,
+        remote(f"{address}/api/chat?format=pcm_s16le", engine_token="t") as client,
+    ):
+        assert client.capacity().slots == 3
+        session = await client.open(ROLE)
+        sent = tone(2)
+        for frame in sent:
+            session.push(frame)
+        async with asyncio.timeout(5):
+            heard = [frame.audio async for frame in _first(session, 2)]
+        assert np.abs(np.concatenate(heard) - np.concatenate(sent)).max() < 1e-4
+
+
+async def test_a_full_server_is_a_full_engine() -> None:
+    async with served(LoopbackEngine(1, 0)) as address, remote(address, engine_slots="5") as client:
+        await client.open(ROLE)
+        with pytest.raises(EngineFull) as full:
+            await client.open(ROLE)
+        assert full.value.retry_after_s
+        assert client.capacity().used == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "sentence"),
+    [
+        ("", {"engine_token": "wrong"}, "PARLEY_ENGINE_TOKEN"),
+        ("/elsewhere", {"engine_token": "t"}, "PARLEY_ENGINE_URL"),
+        ("?voice_prompt=nobody", {"engine_token": "t"}, "voice_prompt names no voice"),
+    ],
+)
+async def test_a_refusal_says_what_to_change(path: str, options: dict[str, str], sentence: str) -> None:
+    async with (
+        served(LoopbackEngine(1, 0), ServerOptions(token="t")) as address,
+        remote(address + path, **options) as client,
+    ):
+        with pytest.raises(EngineUnavailable, match=sentence):
+            await client.open(ROLE)
+        assert client.capacity().used == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"engine_url": "ftp://a"},
+        {"engine_url": "ws://"},
+        {"engine_url": "gpu:8998"},
+        {"engine_url": "ws://a:99999"},
+        {"engine_url": "ws://me:secret@a"},
+        {"engine_url": "ws://a", "engine_slots": "x"},
+        {"engine_url": "ws://a", "engine_token": "ä"},
+    ],
+)
+def test_options_that_cannot_be_used_name_the_setting_and_no_secret(options: dict[str, str]) -> None:
+    with pytest.raises(EngineUnavailable, match=r"PARLEY_ENGINE_(URL|SLOTS|TOKEN)") as error:
+        create(options)
+    assert "secret" not in str(error.value)
+
+
+async def test_nobody_there_is_told_by_the_call_and_not_by_the_start() -> None:
+    async with foreign(lambda socket: socket.wait_closed()) as address:
+        pass
+    async with remote(address) as client:
+        assert client.capacity().slots == 0
+        with pytest.raises(EngineUnavailable, match="can't be reached"):
+            await client.open(ROLE)
+
+
+async def test_a_published_server_gets_the_published_query_and_one_call() -> None:
+    asked = []
+
+    async def handle(socket: ServerConnection) -> None:
+        assert socket.request
+        asked.append(urlsplit(socket.request.path))
+        await socket.wait_closed()
+
+    async with foreign(handle) as address, remote(address) as client:
+        await client.open(ROLE)
+        with pytest.raises(EngineFull):
+            await client.open(ROLE)
+        await asyncio.sleep(0)
+    assert asked[0].path == "/api/chat"
+    assert parse_qs(asked[0].query) == {"voice_prompt": ["NATM1"], "text_prompt": [ROLE.text]}
+
+
+WRONG_SERVERS: dict[str, tuple[Callable[[ServerConnection], Awaitable[None]], str]] = {
+    "ends the call": (lambda socket: socket.close(1000, "Enough."), "Enough."),
+    "fails": (lambda socket: socket.close(1011, "The device failed."), "The device failed."),
+    "sends text frames": (lambda socket: socket.send("hello"), "protocol"),
+    "sends nothing": (lambda socket: socket.send(b""), "protocol"),
+    "sends no Ogg": (lambda socket: socket.send(b"\x01" + bytes(100)), "protocol"),
+    "sends what is not UTF-8": (lambda socket: socket.send(b"\x02\xff"), "protocol"),
+    "sends 2 MB": (lambda socket: socket.send(bytes(2_000_000)), "broke"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_SERVERS)
+async def test_a_server_that_goes_wrong_loses_the_call_with_a_reason(what: str) -> None:
+    act, sentence = WRONG_SERVERS[what]
+
+    async def handle(socket: ServerConnection) -> None:
+        await socket.send(b"\x00")
+        await act(socket)
+        await socket.wait_closed()
+
+    async with foreign(handle) as address, remote(address) as client:
+        session = await client.open(ROLE)
+        assert sentence in await lost(session)
+        session.push(tone(1)[0])  # ignored
+        assert client.capacity().used == 0
+        with pytest.raises(EngineLost):
+            await session.ready()
+
+
+async def test_a_connection_that_breaks_loses_the_call() -> None:
+    async def handle(socket: ServerConnection) -> None:
+        await socket.recv()
+        socket.transport.abort()
+
+    async with foreign(handle) as address, remote(address) as client:
+        session = await client.open(ROLE)
+        session.push(tone(1)[0])
+        assert await lost(session) == "The connection to the engine's server broke."
+
+
+async def test_a_server_that_is_stopped_loses_its_calls() -> None:
+    async with served(LoopbackEngine(1, 0)) as address:
+        client = create({"engine_url": f"ws://{address}"})
+        session = await client.open(ROLE)
+        await session.ready()
+    assert isinstance(session, RemoteSession)
+    assert "ended the call" in await lost(session)
+    await client.close()
