@@ -92,6 +92,7 @@ class PersonaPlexEngine:
         options = self._options
         device = device_of(options.device)
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+        torch.backends.cudnn.allow_tf32 = False  # the codec's codes would differ from the reference's
         try:
             models = load_models(options.checkpoint, options.voices, device, dtype)
         except EngineUnavailable:

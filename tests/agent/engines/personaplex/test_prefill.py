@@ -1,5 +1,7 @@
 """A role prompt in one pass leaves a slot as stepping it does; kept prompts cost a copy and change nothing."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from agent.engines.personaplex.prefill import ImageCache, Prefill, RingImage
 from agent.engines.personaplex.prompt import PromptSteps, Voice, check_voice, prompt_steps, wrap
 from agent.engines.personaplex.random_models import random_models
 from agent.engines.personaplex.slots import EngineState
-from agent.engines.personaplex.step import advance, reach_of
+from agent.engines.personaplex.step import advance, reach_of, tick
 
 CPU = torch.device("cpu")
 CONFIG = SHAPES["tiny"][0]
@@ -32,14 +34,14 @@ def embedded_voice(frames: int = 9) -> Voice:
 VOICES = [Voice("c", codes=codes(11)), embedded_voice(), Voice("none")]
 
 
-def state(slots: int = 1) -> EngineState:
-    return EngineState.empty(slots, CONFIG, MIMI, device=CPU, dtype=torch.float32)
+def state(slots: int = 1, context: int = CONFIG.context) -> EngineState:
+    return EngineState.empty(slots, replace(CONFIG, context=context), MIMI, device=CPU, dtype=torch.float32)
 
 
 @torch.no_grad()
-def stepped(voice: Voice, text: list[int]) -> EngineState:
+def stepped(voice: Voice, text: list[int], context: int = CONFIG.context) -> EngineState:
     """Take a prompt in as the reference does: one step a frame."""
-    one = state()
+    one = state(context=context)
     if voice.embeddings is not None:
         for embedding in voice.embeddings:
             LM.temporal(embedding[None, None], one.rings, one.window.offset - 1, CONFIG.context)
@@ -50,7 +52,7 @@ def stepped(voice: Voice, text: list[int]) -> EngineState:
         assert empty.voice_steps == len(voice.embeddings)
     for frame in frames_of(voice, text):
         one.window.give(AGENT, frame[None, :9], ONE)
-        advance(LM, one, frame[None, 9:], ONE, reach_of(int(one.window.offset[0]) - 1, CONFIG.context))
+        advance(LM, one, frame[None, 9:], ONE, reach_of(int(one.window.offset[0]) - 1, context))
     return one
 
 
@@ -85,7 +87,7 @@ def said(one: EngineState, ticks: int = 25, row: int = 0) -> list[list[int]]:
     rows = []
     for frame in codes(ticks, seed=8):
         heard = frame.expand(one.slots, -1)
-        reach = reach_of(int(one.window.offset[row]) - 1, CONFIG.context)
+        reach = reach_of(int(one.window.offset[row]) - 1, one.rings[0].capacity)
         rows.append(advance(LM, one, heard, live, reach)[row].tolist())
     return rows
 
@@ -105,8 +107,9 @@ def test_prefill_is_stepping(voice: Voice, text: list[int], chunk: int) -> None:
 
 
 def test_a_prompt_longer_than_the_ring_is_still_stepping() -> None:
-    voice, text = Voice("long", codes=codes(CONFIG.context + 20)), TEXT
-    assert said(prefilled(prompt_steps(voice, text, CONFIG.text_initial, CPU))) == said(stepped(voice, text))
+    voice, context = Voice("long", codes=codes(80)), 64
+    fast = prefilled(prompt_steps(voice, TEXT, CONFIG.text_initial, CPU), one=state(context=context))
+    assert said(fast) == said(stepped(voice, TEXT, context))
 
 
 @pytest.mark.parametrize("voice", VOICES[:2], ids=lambda voice: voice.name)
@@ -129,6 +132,22 @@ def test_a_kept_prompt_and_a_kept_voice_change_nothing(voice: Voice) -> None:
     batch.window.copy_row(0, steps.window, 0)
     assert said(batch, row=2) == wanted
     assert said(batch, row=0) == wanted
+
+
+@pytest.mark.parametrize("voice", VOICES, ids=lambda voice: voice.name)
+def test_bfloat16_models_and_rings_take_any_voice(voice: Voice) -> None:
+    """As on a GPU: weights, keys and values in bfloat16; a voice's embeddings are float32."""
+    lm, mimi = random_models("tiny", CPU, torch.bfloat16)
+    one = EngineState.empty(1, CONFIG, mimi, device=CPU, dtype=torch.bfloat16)
+    steps = prompt_steps(voice, TEXT, CONFIG.text_initial, CPU)
+    prefill = Prefill(lm, one.rings, 0, steps)
+    while not prefill.done:
+        prefill.advance(4)
+    one.window.copy_row(0, steps.window, 0)
+    said = tick(lm, mimi, one, torch.zeros(1, 1920), ONE, reach_of(steps.steps, CONFIG.context))
+    assert one.rings[0].keys.dtype == torch.bfloat16
+    assert torch.isfinite(said.samples).all()
+    assert said.tokens.shape == (1, 9)
 
 
 def image(steps: int) -> RingImage:
