@@ -171,6 +171,8 @@ class DuplexSession(Protocol):
     def frames(self) -> AsyncIterator[AgentFrame]:
         """Yield one frame for each frame pushed, in order, until ``close``; iterate once.
 
+        An engine that is pushed more than it can bear may drop frames of the caller: ``index`` then skips them.
+
         Raises:
             EngineLost: the session ended on the engine's side.
         """
