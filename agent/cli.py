@@ -1,5 +1,6 @@
 """The command line, `parley …`; each command lives in agent/commands and imports what it needs when it runs."""
 
+import os
 import pkgutil
 import sys
 from importlib import import_module
@@ -9,6 +10,9 @@ from typing import Annotated
 import typer
 
 from agent import commands
+
+# NumPy reads this when it is loaded: with more threads its small products wait for each other, tenfold slower.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 app = typer.Typer(
     name="parley",
