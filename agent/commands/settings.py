@@ -35,7 +35,9 @@ def _shown(value: Any, form: str = "{}") -> str:
     return form.format(value) if str(value) else "(empty)"
 
 
-def show(markdown: Annotated[bool, typer.Option("--markdown", help="Print the reference page instead.")] = False) -> None:
+def show(
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the reference page instead.")] = False,
+) -> None:
     """Show every setting with the value in force; secrets are not printed."""
     if markdown:
         typer.echo(as_markdown(), nl=False)
