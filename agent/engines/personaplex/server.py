@@ -71,7 +71,9 @@ class _Refused(Exception):
 
 
 def create_app(engine: DuplexEngine, voices: Callable[[], Sequence[str]], options: ServerOptions) -> Starlette:
-    """Return the application; its lifespan starts and closes the engine, which may be started already.
+    """Return the application; its lifespan starts the engine, beside the first requests, and closes it.
+
+    Where the start fails, ``app.state.failure`` holds the DuplexError and ``app.state.stop`` is called.
 
     Args:
         voices: the names that may be asked for, with or without their suffix; read after the start.
@@ -85,7 +87,9 @@ def create_app(engine: DuplexEngine, voices: Callable[[], Sequence[str]], option
         Route("/ready", server.ready),
         Route("/metrics", server.show_metrics),
     ]
-    return Starlette(routes=routes, lifespan=server.lifespan)
+    app = Starlette(routes=routes, lifespan=server.lifespan)
+    app.state.failure, app.state.stop = None, lambda: None
+    return app
 
 
 def server_config(app: Starlette, *, host: str, port: int) -> uvicorn.Config:
@@ -134,13 +138,24 @@ class _EngineServer:
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        await self._engine.start()
-        self._is_up = True
         try:
-            yield
+            async with asyncio.TaskGroup() as group:
+                starting = group.create_task(self._start(app))
+                try:
+                    yield
+                finally:
+                    starting.cancel()
         finally:
             self._is_up = False
             await self._engine.close()
+
+    async def _start(self, app: Starlette) -> None:
+        try:
+            await self._engine.start()
+            self._is_up = True
+        except DuplexError as failure:
+            app.state.failure = failure
+            app.state.stop()
 
     # Calls
 

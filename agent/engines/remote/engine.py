@@ -60,7 +60,7 @@ class RemoteEngine:
         await asyncio.gather(*(session.close() for session in list(self._sessions)))
 
     async def _ask_slots(self) -> bool:
-        """Learn the slots of our own server; return whether anybody answered."""
+        """Learn the server's slots; return whether it told, or is none of ours."""
         try:
             async with httpx.AsyncClient(timeout=CONNECT_S, headers=self._address.headers, trust_env=False) as http:
                 answer = await http.get(self._address.health_url)
@@ -69,8 +69,8 @@ class RemoteEngine:
             return False
         except (ValueError, AttributeError):  # an answer, but not of our server
             told = None
-        self._slots = told if isinstance(told, int) and told > 0 else _FOREIGN_SLOTS
-        return True
+        self._slots = told if isinstance(told, int) else _FOREIGN_SLOTS  # 0 while our own server still loads
+        return bool(self._slots)
 
     async def _connect(self, url: str) -> ClientConnection:
         try:

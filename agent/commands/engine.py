@@ -1,0 +1,123 @@
+"""`parley engine`: PersonaPlex behind /api/chat, one process a GPU."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import uvicorn
+
+Checkpoint = Annotated[
+    str, typer.Option(help="Folder or Hub id of the model, instead of PARLEY_ENGINE_CHECKPOINT.", show_default=False)
+]
+Voices = Annotated[
+    str, typer.Option(help="Folder of voices (WAV, .pt), instead of the checkpoint's own.", show_default=False)
+]
+Device = Annotated[str, typer.Option(help="cuda or cpu; empty takes a GPU where there is one.", show_default=False)]
+Slots = Annotated[int, typer.Option(min=0, max=1_000, help="Most calls at once; 0 takes as many as memory holds.")]
+Tiny = Annotated[bool, typer.Option("--tiny", help="A small model with random weights: it babbles, to try the rest.")]
+Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 means all.")]
+Port = Annotated[int, typer.Option(min=0, max=65_535, help="TCP port; 0 takes a free one.")]
+Token = Annotated[
+    str, typer.Option(help="Bearer token that calls must show, instead of PARLEY_ENGINE_TOKEN.", show_default=False)
+]
+
+RANDOM_WEIGHTS = "[yellow]![/yellow] This model has random weights: it babbles."
+
+
+def engine(
+    checkpoint: Checkpoint = "",
+    voices: Voices = "",
+    device: Device = "",
+    slots: Slots = 0,
+    tiny: Tiny = False,
+    host: Host = "127.0.0.1",
+    port: Port = 8998,
+    token: Token = "",
+) -> None:
+    """Carry calls on PersonaPlex for any client of its protocol, `parley serve` with PARLEY_ENGINE=remote among them.
+
+    /ready answers 200 once the model is loaded; /metrics is for Prometheus.
+    """
+    from uvicorn.loops.auto import auto_loop_factory
+
+    from agent.logs import configure_logging
+    from agent.settings import settings
+
+    options = engine_options(checkpoint, voices, device, tiny) | ({"engine_slots": str(slots)} if slots else {})
+    configure_logging(settings().log_level, settings().log_format)
+    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+        runner.run(_serve(options, host, port, token or settings().engine_token.get_secret_value()))
+
+
+def engine_options(checkpoint: str, voices: str, device: str, tiny: bool) -> dict[str, str]:
+    """Return PersonaPlex's options: the settings', with what the command line says on top.
+
+    Raises:
+        typer.BadParameter: a model and --tiny are both asked for.
+    """
+    from agent.settings import settings
+
+    if tiny and checkpoint:
+        raise typer.BadParameter("--tiny is a model of its own; leave out --checkpoint.")
+    given = {
+        "engine_checkpoint": "tiny" if tiny else checkpoint,
+        "engine_voices": voices,
+        "engine_device": device,
+    }
+    return settings().engine_options() | {name: value for name, value in given.items() if value}
+
+
+async def _serve(options: dict[str, str], host: str, port: int, token: str) -> None:
+    import signal
+
+    from agent.duplex import EngineUnavailable, load_engine
+    from agent.wire.sound import check_opus
+
+    engine = load_engine("personaplex", options)
+    check_opus()
+    from rich.console import Console
+
+    from agent.engines.personaplex.engine import PersonaPlexEngine
+    from agent.engines.personaplex.server import ServerOptions, create_app, listen, server_config
+
+    if not (token.isascii() and (not token or token.isprintable())):
+        raise EngineUnavailable("PARLEY_ENGINE_TOKEN must be printable ASCII, as HTTP headers are.")
+    assert isinstance(engine, PersonaPlexEngine)
+    app = create_app(engine, engine.voices, ServerOptions(token=token))
+    with listen(host, port) as listening:
+        port = listening.getsockname()[1]
+        server = _server(server_config(app, host=host, port=port))
+
+        def stop() -> None:
+            server.should_exit = True
+
+        app.state.stop = stop
+        for name in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(name, stop)
+        out = Console(stderr=True, highlight=False)
+        shown = f"[{host}]" if ":" in host else host
+        out.print(f"[bold]Engine[/bold] at ws://{shown}:{port}/api/chat, loading {options['engine_checkpoint']} …")
+        if options["engine_checkpoint"] == "tiny":
+            out.print(RANDOM_WEIGHTS)
+        await server.serve(sockets=[listening])
+    if app.state.failure:
+        raise app.state.failure
+
+
+def _server(config: "uvicorn.Config") -> "uvicorn.Server":
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield  # signals are the command's business: uvicorn would raise them again
+
+    return Server(config)
+
+
+def register(app: typer.Typer) -> None:
+    app.command("engine")(engine)
