@@ -99,7 +99,7 @@ async def test_a_call_from_ring_to_recording(open_exchange: Open, database_url: 
     assert where.state.engine.capacity().used == 0
 
 
-@pytest.mark.skipif(not AUDIO.is_dir(), reason="the recordings are not beside this checkout")
+@pytest.mark.skipif(not AUDIO.is_dir(), reason="the recordings of ../shared/audio are not here")
 async def test_real_speech_is_recorded_on_the_right_tracks_at_the_right_times(open_exchange: Open) -> None:
     where = await open_exchange(LoopbackEngine(3, 4))
     bark = load_recording(AUDIO / "tau2_dog_bark.wav")
