@@ -1,0 +1,94 @@
+"""The tiny model through `parley infer`, and through a server and a client: plumbing, seeds, cleaning up."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from agent.cli import app
+from tests.agent.engines.chat_server import calling, tone
+
+pytest.importorskip("sphn", reason="sphn is not installed; pip install 'parley[remote]'")
+
+
+@pytest.fixture
+def infer(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("in.wav", 0.3 * np.sin(np.arange(16_000) / 9), 16_000)
+
+    def run(*args: str) -> tuple[dict, np.ndarray]:
+        result = CliRunner().invoke(app, ["infer", "in.wav", "out.wav", "--tiny", "--device", "cpu", "--json", *args])
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout), soundfile.read("out.wav")[0]
+
+    return run
+
+
+def test_the_same_seed_gives_the_same_answer_and_another_another(infer) -> None:
+    report, sound = infer("--seed", "3", "--text", "You are Ann.", "--silence-s", "0.4")
+    assert report["frames"] == 18
+    assert sound.shape == (18 * 1_920, 2)
+    assert report["words"]
+    again, same = infer("--seed", "3", "--text", "You are Ann.", "--silence-s", "0.4")
+    assert (again["words"], np.array_equal(same, sound)) == (report["words"], True)
+    other, _ = infer("--seed", "4", "--text", "You are Ann.", "--silence-s", "0.4")
+    assert other["words"] != report["words"]
+
+
+def test_greedy_needs_no_seed(infer) -> None:
+    assert infer("--greedy")[0]["words"] == infer("--greedy")[0]["words"]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]
+
+
+async def test_the_command_serves_calls_by_seed_until_it_is_told_to_stop() -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "agent.cli", "engine", "--tiny", "--device", "cpu", "--slots", "2"]
+    with subprocess.Popen([*command, "--port", str(port)], stderr=subprocess.PIPE, env=os.environ) as process:  # noqa: ASYNC220
+        try:
+            await _ready(port)
+            first, second = await asyncio.gather(_answer(port, "5"), _answer(port, "5"))
+            assert first == second
+            assert first != await _answer(port, "6")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, said = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert b"random weights" in said
+
+
+async def _ready(port: int) -> None:
+    started = time.monotonic()
+    async with httpx.AsyncClient(trust_env=False) as http:
+        while time.monotonic() - started < 60:
+            try:
+                if (await http.get(f"http://127.0.0.1:{port}/ready")).status_code == httpx.codes.OK:
+                    return
+            except httpx.HTTPError:
+                pass
+            await asyncio.sleep(0.1)
+    raise AssertionError("the engine did not come up")
+
+
+async def _answer(port: int, seed: str) -> str:
+    async with calling(
+        f"127.0.0.1:{port}", pcm=True, seed=seed, text_prompt="You are Ann.", voice_prompt="VARM1.pt"
+    ) as client:
+        await client.take()
+        for frame in tone(20):
+            await client.say([frame])
+        await client.hear(20)
+        return client.text
