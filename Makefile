@@ -37,7 +37,7 @@ serve: install   ## the server, as configured by PARLEY_… variables or .env
 test: install    ## the tests that need nothing but this machine
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: install   ## style, types, import contracts, migrations
+check: torch     ## style, types, import contracts, migrations
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
