@@ -22,9 +22,9 @@ class Weights:
     """How much a sentence of each kind counts; ``frames`` is shared out among the things asked about."""
 
     question: float = 6.0
-    statement: float = 0.7
-    name: float = 2.0
-    frame: float = 0.4
+    statement: float = 1.0
+    name: float = 1.0
+    frame: float = 0.05
     phrase: float = 1.5
 
 

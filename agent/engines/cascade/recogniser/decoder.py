@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from agent.duplex import RoleCard
 from agent.engines.cascade.ports import PHONE_HZ, Pcm8k, Transcript, Word
 from agent.engines.cascade.recogniser.corpus import card_lines
-from agent.engines.cascade.recogniser.frontend import FRAME_MS, HighBand
+from agent.engines.cascade.recogniser.frontend import FRAME_MS
+from agent.engines.cascade.recogniser.highband import HighBand
 from agent.engines.cascade.recogniser.language import LanguageModel
 from agent.engines.cascade.recogniser.pronounce import dictionary
 
@@ -20,6 +21,10 @@ _SHORTEST_MS = 150
 _MARGIN_MS = 250
 _FAINTEST = 60
 """Peaks below this (−55 dBFS) are an idle line."""
+_FLATTEST_DB = 6.0
+"""Noise that stays within this, block by block, is no speech: that spans 10 dB even in loud noise."""
+_LEAST_CONFIDENCE = 0.12
+"""Barks and babble stay below this on average, speech in noise of 10 dB above."""
 _READINGS = 4
 
 
@@ -57,6 +62,7 @@ class CardDecoder:
             hmm=pocketsphinx.get_model_path("en-us/en-us"),
             lm=str(models.language),
             dict=str(models.pronunciations),
+            topn=8,
             loglevel="FATAL",
         )
 
@@ -69,7 +75,9 @@ class CardDecoder:
         self._decoder.process_cep(self._high_band.cepstra(audio[begin:end]).tobytes(), full_utt=True)
         self._decoder.end_utt()
         words = self._words(round(begin * 1000 / PHONE_HZ))
-        return Transcript(words, self._readings(words)) if words else Transcript(())
+        if not words or sum(word.confidence for word in words) < _LEAST_CONFIDENCE * len(words):
+            return Transcript(())
+        return Transcript(words, self._readings(words))
 
     def _words(self, offset_ms: int) -> tuple[Word, ...]:
         words = []
@@ -103,6 +111,8 @@ def speech_bounds(audio: NDArray[np.int16]) -> tuple[int, int]:
     blocks = audio[: count * hop].reshape(count, hop).astype(np.float64)
     level = 10.0 * np.log10((blocks**2).mean(axis=1) + 1.0)
     quiet, loud = np.percentile(level, (10, 98))
-    heard = np.flatnonzero(level > quiet + 0.3 * (loud - quiet))
+    if loud - quiet < _FLATTEST_DB:
+        return 0, 0
+    heard = np.flatnonzero(level >= quiet + 0.3 * (loud - quiet))
     margin = _MARGIN_MS // FRAME_MS
     return max(0, int(heard[0]) - margin) * hop, min(count, int(heard[-1]) + 1 + margin) * hop

@@ -1,7 +1,7 @@
-"""Cepstra of 8 kHz speech as an acoustic model of 16 kHz speech expects them.
+"""Spectra and cepstra of speech, as pocketsphinx makes them at 16 kHz, and their counterpart at 8 kHz.
 
-    16 kHz ─▶ mel_spectrum(WIDE) ─▶ remove_noise ─▶ log ─▶ cepstra            (pocketsphinx's own front end)
-     8 kHz ─▶ mel_spectrum(NARROW) ─▶ log ─▶ HighBand: 25 bands from 19 ─▶ cepstra
+    16 kHz ─▶ mel_spectrum(WIDE) ─▶ remove_noise ─▶ log ─▶ cepstra       (pocketsphinx's own front end)
+     8 kHz ─▶ mel_spectrum(NARROW) ─▶ log ─▶ less its mean ─▶ HighBand   (predicts those cepstra)
 
 The arithmetic follows pocketsphinx 5 (src/fe): Hamming windows of 25.625 ms every 10 ms, 25 triangles from
 130 to 6 800 Hz, its noise removal, DCT-II and a lifter of 22. The two rates share their spectral bins of 31.25 Hz.
@@ -9,7 +9,6 @@ The arithmetic follows pocketsphinx 5 (src/fe): Hamming windows of 25.625 ms eve
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ FRAME_MS = 10
 _LOWEST_HZ, _HIGHEST_HZ, _BIN_HZ = 130.0, 6_800.0, 31.25
 _HIGHEST_NARROW_HZ = 3_800.0
 _EMPHASIS = 0.97
+_LOUD = 1e-3
 _LIFTER = 22
 
 
@@ -120,31 +120,12 @@ def wide_cepstra(samples: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def narrow_log_power(samples: NDArray[np.integer]) -> Frames:
-    """Return [T, 19] log band powers of speech at 8 kHz; its loud frames lie near 0, its floor 60 dB below."""
+    """Return [T, 19] log band powers of speech at 8 kHz, each band less its mean over the loud frames.
+
+    So neither the level of a line nor its tone matters. The floor is 60 dB below the loudest frames.
+    """
     power = mel_spectrum(samples, NARROW)
-    loud = np.percentile(power.sum(axis=1), 95) + 1e3
-    return np.log(power / loud + 1e-6 / power.shape[1])
-
-
-def context(frames: Frames, reach: int) -> Frames:
-    """Return each frame beside the ``reach`` before and after it and a 1, [T, (2 reach + 1) bands + 1]."""
-    padded = np.pad(frames, ((reach, reach), (0, 0)), mode="edge")
-    shifted = [padded[at : at + len(frames)] for at in range(2 * reach + 1)]
-    return np.concatenate([*shifted, np.ones((len(frames), 1))], axis=1)
-
-
-@dataclass(frozen=True, slots=True)
-class HighBand:
-    """The linear map from narrow bands with their context to wide bands, trained by train_highband.py."""
-
-    weights: NDArray[np.float64]
-    reach: int
-
-    @classmethod
-    def load(cls) -> "HighBand":
-        with (files("agent.engines.cascade.recogniser") / "highband.npz").open("rb") as file, np.load(file) as data:
-            return cls(data["weights"].astype(np.float64), int(data["reach"]))
-
-    def cepstra(self, samples: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Return [T, 13] cepstra of speech at 8 kHz."""
-        return cepstra(context(narrow_log_power(samples), self.reach) @ self.weights)
+    loudness = power.sum(axis=1)
+    log_power = np.log(power / (np.percentile(loudness, 95) + 1e3) + 1e-6 / power.shape[1])
+    loudness = np.exp(log_power).sum(axis=1)
+    return log_power - log_power[loudness > loudness.max() * _LOUD].mean(axis=0)

@@ -31,10 +31,10 @@ class Smoothing:
     the number of different words after a history; ``english`` is the prior's share where bigrams back off.
     """
 
-    unigram: float = 400.0
-    bigram: float = 1.0
-    trigram: float = 1.0
-    english: float = 0.6
+    unigram: float = 3_000.0
+    bigram: float = 4.0
+    trigram: float = 4.0
+    english: float = 0.8
 
 
 @dataclass(frozen=True, slots=True)

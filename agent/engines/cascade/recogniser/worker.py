@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from agent.engines.cascade.recogniser.decoder import CardDecoder, Models
-from agent.engines.cascade.recogniser.frontend import HighBand
+from agent.engines.cascade.recogniser.highband import HighBand
 from agent.engines.cascade.recogniser.messages import answer_of, card_of
 
 _KEPT = 8

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from agent.engines.cascade.espeak import Espeak
-from agent.engines.cascade.recogniser.frontend import NARROW, WIDE, HighBand, mel_spectrum, wide_cepstra
+from agent.engines.cascade.recogniser.frontend import NARROW, WIDE, mel_spectrum, wide_cepstra
+from agent.engines.cascade.recogniser.highband import HighBand
 
 
 def cepstra_of_pocketsphinx(audio: NDArray[np.int16], model: Path, folder: Path) -> NDArray[np.float32]:

@@ -84,5 +84,5 @@ def test_every_word_has_a_pronunciation_of_known_phones(language: LanguageModel,
 
 def test_unknown_words_sound_as_espeak_says() -> None:
     assert guess("zorblax")[0] == "Z AO R B L AE K S"
-    assert guess("falkenberg")[0].startswith("F AE")
+    assert guess("falkenberg")[0].startswith("F AO L K")
     assert len(guess("marseille")) >= 1
