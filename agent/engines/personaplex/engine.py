@@ -23,6 +23,7 @@ from agent.duplex import (
 from agent.engines.personaplex.checkpoint import load_models
 from agent.engines.personaplex.loop import Call, Counters, Loop
 from agent.engines.personaplex.memory import slots_that_fit
+from agent.engines.personaplex.prefill import ImageCache
 from agent.engines.personaplex.ticker import Ticker, TickerOptions, check_sampling
 from agent.engines.personaplex.voices import Voices
 
@@ -154,6 +155,11 @@ class PersonaPlexEngine:
     def counters(self) -> Counters:
         """What the device's loop has counted so far."""
         return self._loop.counters if self._loop else Counters()
+
+    @property
+    def cache(self) -> ImageCache | None:
+        """The kept keys and values of voices and role prompts; none before ``start``."""
+        return self._ticker.images if self._ticker else None
 
     async def close(self) -> None:
         for session in list(self._sessions):

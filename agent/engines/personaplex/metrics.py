@@ -1,6 +1,6 @@
 """What Prometheus reads from an engine's process: calls, frames, slots, and the device loop's own counts."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from agent.duplex import Capacity, DuplexEngine
+from agent.duplex import DuplexEngine
 
 _READY_S = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 30)
 _QUANTILES = (0.5, 0.95, 0.99, 1.0)
@@ -21,9 +21,18 @@ class LoopCounters(Protocol):
     late_frames: int
     shed_frames: int
     prompts: int
+    anchors: int
     lost_calls: int
     tick_s: Iterable[float]
     prompt_s: Iterable[float]
+
+
+class PromptCache(Protocol):
+    """What is kept of voices and role prompts."""
+
+    hits: int
+    misses: int
+    byte_count: int
 
 
 class ServerMetrics:
@@ -39,7 +48,7 @@ class ServerMetrics:
         self.ready_s = Histogram(
             "parley_chat_ready_seconds", "From the connection to the handshake.", buckets=_READY_S, registry=registry
         )
-        registry.register(_EngineCollector(engine.capacity, lambda: getattr(engine, "counters", None)))
+        registry.register(_EngineCollector(engine))
 
     def ended(self, outcome: str) -> None:
         self._calls.labels(outcome).inc()
@@ -54,18 +63,23 @@ class ServerMetrics:
 class _EngineCollector(Collector):
     """Reads an engine when Prometheus asks."""
 
-    def __init__(self, capacity: Callable[[], Capacity], counters: Callable[[], LoopCounters | None]) -> None:
-        self._capacity = capacity
-        self._counters = counters
+    def __init__(self, engine: DuplexEngine) -> None:
+        self._engine = engine
 
     def collect(self) -> Iterator[Metric]:
-        capacity = self._capacity()
+        capacity = self._engine.capacity()
         yield GaugeMetricFamily("parley_engine_slots", "Calls the engine carries at once.", capacity.slots)
         yield GaugeMetricFamily("parley_engine_slots_used", "Calls the engine carries now.", capacity.used)
-        if counters := self._counters():
+        counters: LoopCounters | None = getattr(self._engine, "counters", None)
+        if counters is not None:
             yield from self._counted(counters)
             yield _quantiles("parley_engine_tick_seconds", "Duration of the latest ticks.", counters.tick_s)
             yield _quantiles("parley_engine_prompt_seconds", "From open to ready, latest calls.", counters.prompt_s)
+        cache: PromptCache | None = getattr(self._engine, "cache", None)
+        if cache is not None:
+            yield CounterMetricFamily("parley_engine_cache_hits", "Voices and prompts found kept.", cache.hits)
+            yield CounterMetricFamily("parley_engine_cache_misses", "Voices and prompts not found.", cache.misses)
+            yield GaugeMetricFamily("parley_engine_cache_bytes", "Size of what is kept.", cache.byte_count)
 
     def _counted(self, counters: LoopCounters) -> Iterator[Metric]:
         for name, text in {
@@ -73,13 +87,10 @@ class _EngineCollector(Collector):
             "late_frames": "Frames answered more than 80 ms after they came.",
             "shed_frames": "Frames dropped from a backlog.",
             "prompts": "Role prompts taken in.",
-            "cached_prompts": "Role prompts found in the cache, whole.",
-            "cached_voices": "Role prompts of which the voice was in the cache.",
             "anchors": "Calls whose context was rebuilt as role prompt and latest past.",
             "lost_calls": "Calls lost by the engine.",
         }.items():
-            if hasattr(counters, name):
-                yield CounterMetricFamily(f"parley_engine_{name}", text, getattr(counters, name))
+            yield CounterMetricFamily(f"parley_engine_{name}", text, getattr(counters, name))
 
 
 def _quantiles(name: str, text: str, durations: Iterable[float]) -> Metric:

@@ -63,6 +63,10 @@ async def test_the_command_serves_calls_by_seed_until_it_is_told_to_stop() -> No
             first, second = await asyncio.gather(_answer(port, "5"), _answer(port, "5"))
             assert first == second
             assert first != await _answer(port, "6")
+            metrics = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text  # noqa: ASYNC210
+            assert "parley_engine_prompts_total 3.0" in metrics
+            assert "parley_engine_ticks_total" in metrics
+            assert "parley_engine_cache_hits_total" in metrics
         finally:
             process.send_signal(signal.SIGTERM)
             _, said = process.communicate(timeout=30)
