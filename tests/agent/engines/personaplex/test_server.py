@@ -264,6 +264,29 @@ async def test_a_client_that_says_nothing_loses_its_slot() -> None:
         await free(engine)
 
 
+async def test_a_client_that_reads_nothing_loses_its_slot(loopback, monkeypatch) -> None:
+    monkeypatch.setattr("agent.engines.personaplex.chat._SEND_S", 0.3)
+    monkeypatch.setattr("agent.engines.personaplex.chat.MOST_AHEAD_S", 3_600)
+    engine, address = loopback
+    async with calling(address, pcm=True) as deaf, calling(address) as neighbour:
+        deaf.socket.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        for _ in range(1_500):  # 6 MB, more than sockets hold
+            await deaf.say([TONE])
+        async with asyncio.timeout(10):
+            while engine.capacity().used == 2:  # noqa: ASYNC110 - nobody says when a slot is free
+                await asyncio.sleep(0.01)
+        await neighbour.say(tone(2))
+        await neighbour.hear(2)
+        assert await metric(address, "client_stuck") == 1.0
+        deaf.socket.transport.abort()
+
+
+async def metric(address: str, outcome: str) -> float:
+    async with httpx.AsyncClient(base_url=f"http://{address}") as http:
+        found = re.search(rf'calls_total{{outcome="{outcome}"}} (\S+)', (await http.get("/metrics")).text)
+    return float(found[1]) if found else 0.0
+
+
 async def test_a_prompt_that_takes_too_long_ends_the_call() -> None:
     engine = ScriptedEngine(ready_after=asyncio.Event())
     async with served(engine, ServerOptions(limits=Limits(ready_s=0.2))) as address, calling(address) as client:

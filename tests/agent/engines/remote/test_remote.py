@@ -204,6 +204,23 @@ async def test_a_connection_that_breaks_loses_the_call() -> None:
         assert await lost(session) == "The connection to the engine's server broke."
 
 
+async def test_a_server_that_falls_silent_for_good_loses_the_call(monkeypatch) -> None:
+    monkeypatch.setattr("agent.engines.remote.session.LOST_S", 0.3)
+
+    async def handle(socket: ServerConnection) -> None:
+        await socket.send(b"\x00")
+        async for _ in socket:
+            pass
+
+    async with foreign(handle) as address, remote(address) as client:
+        session = await client.open(ROLE)
+        await session.ready()
+        for frame in tone(8):
+            session.push(frame)
+            await asyncio.sleep(0.08)
+        assert "sent nothing" in await lost(session)
+
+
 async def test_a_server_that_is_stopped_loses_its_calls() -> None:
     async with served(LoopbackEngine(1, 0)) as address:
         client = create({"engine_url": f"ws://{address}"})
