@@ -7,6 +7,7 @@ and those that want recordings of real speech, which are not part of the project
 
 import os
 import pwd
+import logging
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+import structlog
 
 from personas.db import Database
 from personas.migrate import upgrade
@@ -143,6 +145,20 @@ def _unprivileged(folder: Path) -> str | None:
     name = "postgres" if "postgres" in {user.pw_name for user in pwd.getpwall()} else "nobody"
     shutil.chown(folder, name)
     return name
+
+
+# Logging
+
+
+@pytest.fixture(autouse=True)
+def unconfigured_logging() -> Iterator[None]:
+    """Undo what a command run in this process did to the loggers, so that the next test sees them as they come."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 # Skipping

@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 
+if find_spec("torch") is not None:
+    import torch
+
+    torch.set_num_threads(1)  # tiny models gain nothing from more, and lose much on a busy machine
+
 WITHOUT_TORCH = ("test_server",)
 """Modules that run with any engine."""
 
