@@ -5,9 +5,9 @@ PACKAGE"; the last line of the run then says so. With PARLEY_TEST_STRICT=1 only 
 and those that want recordings of real speech, which are not part of the project.
 """
 
+import logging
 import os
 import pwd
-import logging
 import re
 import shutil
 import subprocess
