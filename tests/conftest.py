@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -33,7 +34,7 @@ MISSING = re.compile(r"(?P<what>[^()]+?) (?:is|are) missing; Debian: apt-get ins
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """URL of a migrated database of this test's own; each test that uses it runs on both kinds.
 
     One kind only: ``@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)``.
@@ -41,16 +42,20 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         copy = tmp_path / "parley.db"
         shutil.copyfile(request.getfixturevalue("sqlite_template"), copy)
-        return f"sqlite+aiosqlite:///{copy}"
-    return request.getfixturevalue("postgres").new_database("template")
+        yield f"sqlite+aiosqlite:///{copy}"
+    else:
+        with request.getfixturevalue("postgres").new_database("template") as url:
+            yield url
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """URL of a database without tables, on both kinds."""
     if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}"
-    return request.getfixturevalue("postgres").new_database("template0")
+        yield f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}"
+    else:
+        with request.getfixturevalue("postgres").new_database("template0") as url:
+            yield url
 
 
 @pytest.fixture
@@ -79,14 +84,20 @@ class PostgresCluster:
     def url(self, name: str) -> str:
         return f"postgresql+psycopg://postgres@/{name}?host={self.folder}"
 
-    def new_database(self, template: str) -> str:
-        """Copy the database ``template`` and return the copy's URL."""
+    @contextmanager
+    def new_database(self, template: str) -> Iterator[str]:
+        """Copy the database ``template``, for the length of the block, and yield the copy's URL."""
+        name = f"test_{next(self.names)}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield self.url(name)
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def execute(self, command: str) -> None:
+        """Run one command outside a transaction."""
         import psycopg
 
-        name = f"test_{next(self.names)}"
         with psycopg.connect(f"host={self.folder} user=postgres dbname=postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
-        return self.url(name)
+            connection.execute(command.encode())
 
 
 @pytest.fixture(scope="session")
@@ -115,20 +126,13 @@ def postgres() -> Iterator[PostgresCluster]:
         run("pg_ctl", "-w", "-o", options, "start")
         try:
             cluster = PostgresCluster(folder, count())
-            upgrade(cluster.new_database("template0"))
-            _rename(cluster, "test_0", "template")
+            cluster.execute("CREATE DATABASE template TEMPLATE template0")
+            upgrade(cluster.url("template"))
             yield cluster
         finally:
             run("pg_ctl", "-m", "immediate", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _rename(cluster: PostgresCluster, old: str, new: str) -> None:
-    import psycopg
-
-    with psycopg.connect(f"host={cluster.folder} user=postgres dbname=postgres", autocommit=True) as connection:
-        connection.execute(f"ALTER DATABASE {old} RENAME TO {new}".encode())
 
 
 def _postgres_programs() -> Path | None:

@@ -56,7 +56,7 @@ def free_port() -> int:
 
 async def test_the_command_serves_calls_by_seed_until_it_is_told_to_stop() -> None:
     port = free_port()
-    command = [sys.executable, "-m", "agent.cli", "engine", "--tiny", "--device", "cpu", "--slots", "2"]
+    command = [sys.executable, "-m", "agent.cli", "engine", "--tiny", "--device", "cpu", "--slots", "3"]
     with subprocess.Popen([*command, "--port", str(port)], stderr=subprocess.PIPE, env=os.environ) as process:  # noqa: ASYNC220
         try:
             await _ready(port)
