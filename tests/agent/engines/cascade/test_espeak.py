@@ -51,4 +51,5 @@ def test_threads_do_not_mix_their_audio() -> None:
     alone = [len(espeak.synthesise(line).samples) for line in lines]
     with ThreadPoolExecutor(6) as pool:
         together = list(pool.map(lambda line: len(Espeak().synthesise(line).samples), lines))
-    assert all(abs(a - b) < 500 for a, b in zip(alone, together, strict=True))
+    # The library draws some of its pauses: the same line differs by up to 2 % from itself. A lost chunk is more.
+    assert all(abs(a - b) < 0.05 * a for a, b in zip(alone, together, strict=True))
