@@ -2,13 +2,18 @@
 
 import asyncio
 import json
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from crm.call import Scorecard
+    from crm.store import CallStore
+    from personas.store import PersonaStore
 
 MARKS = {"pass": "[green]✓[/green]", "fail": "[red]✗[/red]", "na": "[dim]–[/dim]", "unresolved": "[yellow]?[/yellow]"}
 
@@ -19,6 +24,9 @@ def score(
     ] = "",
     every: Annotated[bool, typer.Option("--all", help="Score every call again; earlier scores are kept.")] = False,
     unscored: Annotated[bool, typer.Option("--unscored", help="Score the calls that have no score yet.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Score each call when it has ended, until stopped (Ctrl+C or SIGTERM).")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Score calls against the role card of the persona version that answered them.
@@ -26,8 +34,11 @@ def score(
     The score is the weight of what was kept over the weight of what came up; a critical failure caps it
     at 50 %. Coverage says how much of what came up could be decided. Scoring again adds a score.
     """
-    if (bool(call_id) + every + unscored) != 1:
-        raise typer.BadParameter("give one of CALL_ID, --all and --unscored")
+    if (bool(call_id) + every + unscored + follow) != 1:
+        raise typer.BadParameter("give one of CALL_ID, --all, --unscored and --follow")
+    if follow:
+        asyncio.run(_follow(as_json))
+        return
     results = asyncio.run(_score(call_id, every))
     if as_json:
         typer.echo(json.dumps([_plain(name, result) for name, result in results.items()], indent=2))
@@ -39,21 +50,11 @@ def score(
 
 async def _score(call_id: str, every: bool) -> "dict[str, Scorecard | str]":
     """Each call's scorecard, or the sentence that says why it has none."""
-    from agent.settings import settings
     from crm.errors import CrmError
     from crm.scoring import score_and_store
-    from crm.store import CallStore
-    from personas import migrate
-    from personas.db import Database, DatabaseError
-    from personas.store import PersonaStore
 
-    url = settings().database
-    if not await asyncio.to_thread(migrate.is_current, url):
-        raise DatabaseError("The database's tables are not there or not this version's; run `parley db upgrade` first.")
-    database = Database(url)
-    store, personas = CallStore(database), PersonaStore(database)
     results: dict[str, Scorecard | str] = {}
-    try:
+    async with _stores() as (store, personas):
         names = [call_id] if call_id else await store.scorable() if every else await store.unscored()
         while names:
             for name in names:
@@ -63,9 +64,47 @@ async def _score(call_id: str, every: bool) -> "dict[str, Scorecard | str]":
                     results[name] = str(error)
             # Unscored calls come a page at a time; those that cannot be scored come again.
             names = [] if call_id or every else [name for name in await store.unscored() if name not in results]
+    return results
+
+
+async def _follow(as_json: bool) -> None:
+    import signal
+
+    from agent.logs import configure_logging
+    from agent.settings import settings
+    from crm.scoring.following import score_as_they_end
+
+    def tell(call_id: str, card: "Scorecard") -> None:
+        total = "nothing applied" if card.score is None else f"{card.score:.0%}"
+        typer.echo(
+            json.dumps(_plain(call_id, card)) if as_json else f"{call_id}  {total}, coverage {card.coverage:.0%}"
+        )
+
+    configure_logging(settings().log_level, settings().log_format)
+    stop = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    async with _stores() as (store, personas):
+        await score_as_they_end(store, personas, stop, tell)
+
+
+@asynccontextmanager
+async def _stores() -> "AsyncIterator[tuple[CallStore, PersonaStore]]":
+    """The settings' database, which must be up to date."""
+    from agent.settings import settings
+    from crm.store import CallStore
+    from personas import migrate
+    from personas.db import Database, DatabaseError
+    from personas.store import PersonaStore
+
+    url = settings().database
+    if not await asyncio.to_thread(migrate.is_current, url):
+        raise DatabaseError("The database's tables are not there or not this version's; run `parley db upgrade` first.")
+    database = Database(url)
+    try:
+        yield CallStore(database), PersonaStore(database)
     finally:
         await database.close()
-    return results
 
 
 def _plain(name: str, result: "Scorecard | str") -> dict[str, Any]:
