@@ -1,15 +1,46 @@
 """A persona version and a customer → what an engine needs to know about its role."""
 
+from collections.abc import Sequence
+
 from agent.duplex import CardFact, CardRule, RoleCard, RolePrompt
-from crm.call import Customer
+from crm.call import Customer, Turn
 from personas.persona import PersonaCard
 from personas.prompt import render_role_prompt
 
+CUT_OFF = "I'm sorry, we were cut off. This is {name} from {company} again. How can I help you further?"
+MOST_HISTORY = 900
+"""Characters of the conversation so far: half a minute of a role prompt, which has 160 s at most."""
 
-def role_for(card: PersonaCard, customer: Customer | None = None) -> RolePrompt:
-    """Return the role prompt of a persona's card, with what is known of the caller."""
+
+def role_for(card: PersonaCard, customer: Customer | None = None, history: Sequence[Turn] = ()) -> RolePrompt:
+    """Return the role prompt of a persona's card, with what is known of the caller.
+
+    ``history`` is what was said in the parts of a call before this one: the agent is told its end, and greets the
+    caller with an apology for having been cut off.
+    """
+    if history:
+        greeting = CUT_OFF.format(name=card.agent.name.split()[0], company=card.agent.company)
+        card = card.model_copy(update={"greeting": greeting})
     profile = customer.profile if customer else ""
-    return RolePrompt(text=render_role_prompt(card, profile), voice=card.voice, card=role_card(card, customer))
+    text = render_role_prompt(card, profile, _so_far(history))
+    return RolePrompt(text=text, voice=card.voice, card=role_card(card, customer))
+
+
+def _so_far(history: Sequence[Turn]) -> str:
+    """Return the last turns that have room, as a dialogue."""
+    lines: list[str] = []
+    left = MOST_HISTORY
+    for turn in reversed(history):
+        said = " ".join(turn.text.split())[-MOST_HISTORY // 2 :]
+        if not said or turn.backchannel:
+            continue
+        line = f"{'You' if turn.side == 'agent' else 'The caller'} said: {said}"
+        line = line if line.endswith((".", "!", "?")) else f"{line}."
+        left -= len(line) + 1
+        if left < 0:
+            break
+        lines.append(line)
+    return " ".join(reversed(lines))
 
 
 def role_card(card: PersonaCard, customer: Customer | None = None) -> RoleCard:

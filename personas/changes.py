@@ -35,9 +35,9 @@ def _compare(field: str, old: Any, new: Any) -> Iterator[Change]:
 
 
 def _by_name(value: Any) -> Any:
-    """Turn a list of facts, rules or test questions into fields named by their ids."""
+    """Turn a list of facts, rules, menu keys or test questions into fields named by their ids."""
     if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
-        return {part.get("id") or part["kind"]: part for part in value}
+        return {part.get("id") or part.get("kind") or part["digit"]: part for part in value}
     return value or None
 
 

@@ -57,7 +57,15 @@ def lint_card(card: PersonaCard, *, testable: bool = True) -> list[Finding]:
     ``testable`` asks for the seven test questions, as every card of the library has them; a card
     with some test questions has those checked in any case.
     """
-    checks: list[Callable[[PersonaCard], Iterator[Finding]]] = [_voice, _spoken, _facts, _rules, _samples, _questions]
+    checks: list[Callable[[PersonaCard], Iterator[Finding]]] = [
+        _voice,
+        _spoken,
+        _facts,
+        _rules,
+        _transfers,
+        _samples,
+        _questions,
+    ]
     if testable or card.test_questions:
         checks += [_seven]
     return [finding for check in checks for finding in check(card)]
@@ -87,6 +95,9 @@ def _sayings(card: PersonaCard) -> Iterator[tuple[str, str]]:
     for part in (*card.facts, *card.rules):
         if part.say:
             yield f"{part.id}.say", part.say
+    for key in card.menu:
+        if key.say:
+            yield f"menu.{key.digit}.say", key.say
 
 
 def _spoken(card: PersonaCard) -> Iterator[Finding]:
@@ -137,6 +148,22 @@ def _rules(card: PersonaCard) -> Iterator[Finding]:
             for field, text in sayings:
                 if _phrase(phrase) in text:
                     yield Finding(field, f"it says what {rule.id} forbids: {phrase!r}")
+
+
+def _transfers(card: PersonaCard) -> Iterator[Finding]:
+    """A hand-off begins when the agent says a phrase: in the rule's own sentence, and in no other."""
+    for rule in card.rules:
+        phrases = [_phrase(phrase) for phrase in rule.transfer_phrases]
+        if rule.say and phrases and not any(phrase in _phrase(rule.say) for phrase in phrases):
+            yield Finding(f"{rule.id}.transfer_phrases", "one of them must stand in the rule's say word for word")
+        for phrase, written in zip(phrases, rule.transfer_phrases, strict=True):
+            if len(phrase.split()) < 3:
+                yield Finding(f"{rule.id}.transfer_phrases", f"{written!r} is too common; give at least 3 words")
+            for field, text in _sayings(card):
+                if field != f"{rule.id}.say" and phrase in _phrase(text):
+                    yield Finding(field, f"it would hand the caller over as {rule.id} does: {written!r}")
+    if not any(key and key.action == "human" for key in map(card.key, "0123456789*#")):
+        yield Finding("menu", "no key leads to a human; callers expect one on 0")
 
 
 def _samples(card: PersonaCard) -> Iterator[Finding]:

@@ -1,13 +1,16 @@
 """What a persona is: a role card of typed facts and rules, and how it reads as a role prompt."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$", max_length=64)]
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400)]
+Human = Annotated[str, StringConstraints(pattern=r"^(\+[1-9][0-9]{6,14})?$")]
+"""A human's phone number in E.164; empty means that of the dialled number."""
+HandoffMode = Literal["cold", "warm", "queue"]
 
 
 class FactKind(StrEnum):
@@ -65,7 +68,11 @@ class Fact(_Part):
 
 
 class Rule(_Part):
-    """One thing the agent must or must not do. ``say`` is what it answers when ``questions`` are asked."""
+    """One thing the agent must or must not do. ``say`` is what it answers when ``questions`` are asked.
+
+    Once the agent of a rule of kind escalate has said one of ``transfer_phrases``, the caller is handed to the human
+    ``transfer_to`` in the way ``transfer_mode``; without phrases the agent only says that it passes things on.
+    """
 
     id: Id
     kind: RuleKind
@@ -73,6 +80,40 @@ class Rule(_Part):
     say: str = Field(default="", max_length=400)
     questions: tuple[Line, ...] = ()
     forbidden_phrases: tuple[Line, ...] = ()
+    transfer_phrases: tuple[Line, ...] = ()
+    transfer_to: Human = ""
+    transfer_mode: HandoffMode = "cold"
+
+    @model_validator(mode="after")
+    def _only_escalations_transfer(self) -> "Rule":
+        if self.kind is not RuleKind.ESCALATE and (self.transfer_phrases or self.transfer_to):
+            raise ValueError("only rules of kind escalate transfer callers; remove transfer_phrases and transfer_to")
+        return self
+
+
+class MenuKey(_Part):
+    """What a key of the caller's phone does: hand the caller ``to`` a human, ``say`` a sentence, or end the call.
+
+    ``say`` is also spoken before a hand-off or the end, in place of the usual words.
+    """
+
+    digit: Annotated[str, StringConstraints(pattern=r"^[0-9*#]$")]
+    action: Literal["human", "say", "hang_up"]
+    to: Human = ""
+    say: str = Field(default="", max_length=400)
+    mode: HandoffMode = "cold"
+
+    @model_validator(mode="after")
+    def _fits_its_action(self) -> "MenuKey":
+        if self.action == "say" and not self.say:
+            raise ValueError(f"key {self.digit} says nothing; give 'say' a sentence")
+        if self.action != "human" and self.to:
+            raise ValueError(f"key {self.digit} calls nobody; remove 'to' or make its action human")
+        return self
+
+
+HUMAN_KEY = MenuKey(digit="0", action="human")
+"""What key 0 does where a card's menu does not name it."""
 
 
 class Agent(_Part):
@@ -114,7 +155,19 @@ class PersonaCard(_Part):
     rude_say: Line
     closing_say: Line
     keywords: tuple[Line, ...] = ()
+    menu: tuple[MenuKey, ...] = ()
     test_questions: tuple[TestQuestion, ...] = ()
+
+    def key(self, digit: str) -> MenuKey | None:
+        """Return what a key does; None for keys that do nothing."""
+        return next((key for key in (*self.menu, HUMAN_KEY) if key.digit == digit), None)
+
+    @model_validator(mode="after")
+    def _keys_differ(self) -> "PersonaCard":
+        digits = [key.digit for key in self.menu]
+        if len(set(digits)) < len(digits):
+            raise ValueError("a key may stand in the menu once")
+        return self
 
     @model_validator(mode="after")
     def _ids_agree(self) -> "PersonaCard":

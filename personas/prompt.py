@@ -3,17 +3,21 @@
 from personas.persona import PersonaCard
 
 
-def render_role_prompt(card: PersonaCard, customer: str = "") -> str:
+def render_role_prompt(card: PersonaCard, customer: str = "", so_far: str = "") -> str:
     """Return the role prompt of a card, one paragraph of English without ``<system>`` markers.
 
     The form is the one PersonaPlex was trained on: "You work for COMPANY which is BUSINESS and your
-    name is NAME. Information: …". ``customer`` is what is known of the caller, in sentences.
+    name is NAME. Information: …". ``customer`` is what is known of the caller, in sentences;
+    ``so_far`` what was said before the line was cut, where the call goes on.
     """
     agent = card.agent
     parts = [f"You work for {agent.company} which is {agent.business} and your name is {agent.name}."]
     parts.append("Information:")
     parts += [_sentence(fact.say) for fact in card.facts]
-    parts += [_sentence(rule.text) for rule in card.rules]
+    for rule in card.rules:
+        parts.append(_sentence(rule.text))
+        if rule.transfer_phrases and rule.say:  # the hand-off begins when these words are heard
+            parts.append(f"To do so, say: {rule.say}")
     parts += [
         f"Greet the caller with: {card.greeting}",
         f"If you do not know something, say: {card.unknown_say}",
@@ -23,6 +27,8 @@ def render_role_prompt(card: PersonaCard, customer: str = "") -> str:
     ]
     if customer.strip():
         parts.append(f"About the caller: {_sentence(customer)}")
+    if so_far.strip():
+        parts.append(f"The line was cut in the middle of this call. Until then: {_sentence(so_far)}")
     return " ".join(" ".join(parts).split())
 
 

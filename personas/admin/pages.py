@@ -55,6 +55,7 @@ def _personas(store: PersonaStore) -> APIRouter:
             numbers=[each.number for each in await store.numbers() if each.persona_slug == slug],
             role_prompt=await asyncio.to_thread(render_role_prompt, shown.card),
             rule_colours=RULE_COLOURS,
+            keys=[key for digit in "1234567890*#" if (key := shown.card.key(digit))],
         )
 
     return router

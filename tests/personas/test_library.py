@@ -80,6 +80,14 @@ def _with(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("facts.1.questions.0", "Who is the dentist?", "'who is the dentist' stands already in dentist.questions"),
         ("rules.0.say", "", "no_prescriptions.say: a rule with questions"),
         ("rules.0.say", "Take two tablets.", "no_prescriptions.say: it says what no_prescriptions forbids"),
+        ("rules.3.transfer_phrases", ["let me get the manager"], "one of them must stand in the rule's say"),
+        ("rules.3.transfer_phrases", ["our office manager", "today"], "'today' is too common"),
+        (
+            "menu",
+            [{"digit": "5", "action": "say", "say": "It is 5 o'clock"}],
+            "menu.5.say: end it with",
+        ),
+        ("menu", [{"digit": "0", "action": "hang_up"}], "menu: no key leads to a human"),
         (
             "test_questions.1.ask",
             "What do you charge for a cleaning?",
@@ -99,6 +107,39 @@ def test_what_makes_a_card_unfit_is_found(path: str, value: Any, finding: str) -
     _with(path, value)(fields)
     found = [str(each) for each in lint_card(PersonaCard.model_validate(fields))]
     assert any(finding in each for each in found), found
+
+
+def test_only_the_sentence_of_its_rule_may_hand_a_caller_over() -> None:
+    fields = next(card for card in LIBRARY if card.slug == "copperfield-bank").model_dump(mode="json")
+    fields["unknown_say"] = "I don't know, so I'm connecting you with our fraud team."
+    assert "unknown_say: it would hand the caller over as" in str(lint_card(PersonaCard.model_validate(fields))[0])
+
+
+def test_0_leads_to_a_human_unless_the_menu_says_otherwise() -> None:
+    card = LIBRARY[0]
+    key = card.key("0")
+    assert key is not None
+    assert (key.action, key.to, card.key("7")) == ("human", "", None)
+    fields = card.model_dump(mode="json") | {"menu": [{"digit": "0", "action": "say", "say": "Nobody is here."}]}
+    assert PersonaCard.model_validate(fields).key("0") != key
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "problem"),
+    [
+        ("rules.0.transfer_phrases", ["let me connect you"], "only rules of kind escalate"),
+        ("rules.3.transfer_to", "555", "transfer_to"),
+        ("menu", [{"digit": "A", "action": "human"}], "digit"),
+        ("menu", [{"digit": "5", "action": "say"}], "says nothing"),
+        ("menu", [{"digit": "5", "action": "say", "say": "Hi.", "to": "+15550111"}], "calls nobody"),
+        ("menu", [{"digit": "5", "action": "human"}, {"digit": "5", "action": "hang_up"}], "once"),
+    ],
+)
+def test_keys_and_transfers_that_make_no_sense_are_refused(path: str, value: Any, problem: str) -> None:
+    fields = LIBRARY[0].model_dump(mode="json")
+    _with(path, value)(fields)
+    with pytest.raises(ValueError, match=problem):
+        PersonaCard.model_validate(fields)
 
 
 def test_a_card_without_test_questions_is_fit_unless_they_are_asked_for() -> None:
