@@ -56,7 +56,7 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     recordings = Recordings(settings.data_dir / "recordings")
     live = LiveCalls()
     engine = engine or load_engine(settings.engine, settings.engine_options())
-    carrier = TwilioCarrier(settings.origin, settings.auth_tokens, settings.twilio_account_sid)
+    carrier = TwilioCarrier(settings.origin, settings.auth_tokens, settings.twilio_account_sid, settings.twilio_api_url)
     desk = CallDesk(
         Switchboard(
             engine=engine,

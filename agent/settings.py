@@ -49,11 +49,16 @@ class Settings(BaseSettings):
 
     # The phone network
     twilio_account_sid: str = Field(
-        "", description="Twilio account SID; with the auth token it lets Parley hang up calls."
+        "", description="Twilio account SID; with the auth token it lets Parley hang up, move and make calls."
     )
     twilio_auth_token: SecretStr = Field(
         SecretStr(""),
         description="Twilio auth token(s), comma-separated during rotation; requests not signed with one are refused.",
+    )
+    twilio_api_url: str = Field(
+        "",
+        description="Origin of Twilio's REST API, e.g. https://api.dublin.ie1.twilio.com for the region IE1; "
+        "empty means https://api.twilio.com.",
     )
     stream_start_timeout_s: float = Field(
         5.0, gt=0, le=60, description="Seconds a media socket has to say which call it carries."
@@ -114,7 +119,7 @@ class Settings(BaseSettings):
         "auto", description="Embedded voice; auto takes flite where its program is installed."
     )
 
-    @field_validator("public_url", "engine_url", "llm_base_url", "speech_base_url")
+    @field_validator("public_url", "twilio_api_url", "engine_url", "llm_base_url", "speech_base_url")
     @classmethod
     def _no_trailing_slash(cls, value: str) -> str:
         return value.rstrip("/")

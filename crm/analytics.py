@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, Date, Executable, Float, and_, case, cast,
 
 from crm.call import CallFilter
 from crm.dynamics import Onset, onset
+from crm.queries import matching
 from crm.reference import Divergence, jsd_to_humans
-from crm.store import matching
 from crm.tables import CallRow, ScoreRow, TransferRow, VerdictRow
 from personas.db import Database
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-Status = Literal["ringing", "live", "ended", "refused", "lost"]
+Status = Literal["waiting", "ringing", "live", "ended", "refused", "lost"]
 Outcome = Literal[
     "",
     "caller_hung_up",
@@ -18,15 +18,46 @@ Outcome = Literal[
     "engine_full",
     "engine_unavailable",
     "stream_failed",
+    "transferred",
+    "caller_silent",
+    "agent_mute",
+    "out_of_hours",
+    "voicemail",
+    "abandoned",
 ]
 Side = Literal["caller", "agent"]
+HandoffMode = Literal["cold", "warm", "queue"]
+HandoffResult = Literal["", "dialling", "answered", "failed", "over"]
 VerdictResult = Literal["pass", "fail", "na", "unresolved"]
 Severity = Literal["critical", "major", "minor"]
 
 
 @dataclass(frozen=True, slots=True)
+class Handoff:
+    """A call given to a human. ``to`` is E.164 or "" for the number's own human; ``why`` is one of dtmf, rule,
+    operator, engine_lost, agent_mute, engine_full; ``detail`` a rule's id or the like."""
+
+    mode: HandoffMode
+    to: str = ""
+    why: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedEnding:
+    """How somebody outside the call's process wants it to end, e.g. an operator on another one's page."""
+
+    outcome: Outcome
+    reason: str = ""
+    handoff: Handoff | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NewCall:
-    """A ringing call and who answers it. The persona's fields are empty where none could be found."""
+    """A ringing call and who answers it. The persona's fields are empty where none could be found.
+
+    ``part`` counts the media streams of one carrier's call; ``continues`` is the id of the part before.
+    """
 
     carrier: str
     carrier_call_id: str
@@ -38,12 +69,19 @@ class NewCall:
     persona_title: str = ""
     engine: str = ""
     role_prompt: str = ""
+    part: int = 1
+    continues: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call. ``id`` is 32 hex digits; ``reason`` a sentence for the operator; ``recording`` a path
     relative to the recordings folder, empty when there is none; ``timing`` figures in milliseconds by name.
+
+    A call whose stream was lost goes on as the next ``part``, a row of its own that ``continues`` this one.
+    ``handoff`` is set where it was given to a human, ``handoff_result`` says how far that came and ``leg_id`` is the
+    carrier's id of the human's own call, where we made it; ``voicemail`` is the address of the caller's message.
+    ``gateway`` names the process that has it.
     """
 
     id: str
@@ -66,6 +104,14 @@ class Call:
     duration_ms: int | None
     recording: str
     timing: Mapping[str, float] = field(default_factory=dict)
+    part: int = 1
+    continues: str | None = None
+    handoff: Handoff | None = None
+    handoff_result: HandoffResult = ""
+    leg_id: str = ""
+    voicemail: str = ""
+    asked: AskedEnding | None = None
+    gateway: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from crm.activity import activity, runs_ms
-from crm.call import CallEvent, Outcome, Status, TimedWord, Transfer, Turn
+from crm.call import CallEvent, Handoff, Outcome, Status, TimedWord, Transfer, Turn
 from crm.dynamics import dynamics_of
 from crm.errors import RecordingUnavailable, UnknownCall
 from crm.journal import Notes
@@ -40,6 +40,7 @@ class CallEnd:
     transfers: tuple[Transfer, ...] = ()
     timing: dict[str, float] = field(default_factory=dict)
     dynamics: dict[str, Any] = field(default_factory=dict)
+    handoff: Handoff | None = None
 
     def arguments(self) -> dict[str, Any]:
         """Return the fields by name."""
@@ -47,7 +48,13 @@ class CallEnd:
 
 
 def make_end(
-    notes: Notes, recordings: Recordings, status: Status, outcome: Outcome, reason: str, duration_ms: int
+    notes: Notes,
+    recordings: Recordings,
+    status: Status,
+    outcome: Outcome,
+    reason: str,
+    duration_ms: int,
+    handoff: Handoff | None = None,
 ) -> CallEnd:
     """Find turns and figures of a call that is over. Reads the whole recording: call it in a thread."""
     runs: dict[str, Runs] = {side: [] for side in TRACKS}
@@ -70,6 +77,7 @@ def make_end(
         transfers=measured.transfers if measured else (),
         timing={name: round(median(values), 1) for name, values in notes.timings.items()},
         dynamics=measured.summary() if measured else {},
+        handoff=handoff,
     )
 
 
@@ -121,8 +129,10 @@ def read_end(path: Path) -> CallEnd:
         OSError, ValueError, KeyError, TypeError: it cannot be read.
     """
     values = json.loads(path.read_text())
+    handoff = values.pop("handoff", None)
     turns = [turn | {"words": tuple(TimedWord(**word) for word in turn["words"])} for turn in values.pop("turns")]
     return CallEnd(
+        handoff=Handoff(**handoff) if handoff else None,
         turns=tuple(Turn(**turn) for turn in turns),
         events=tuple(CallEvent(**event) for event in values.pop("events")),
         transfers=tuple(Transfer(**transfer) for transfer in values.pop("transfers")),

@@ -1,11 +1,13 @@
 """Rows of the tables ↔ the values that the store hands out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, cast
 
 from crm.call import (
+    AskedEnding,
     Call,
+    Handoff,
     ListedCall,
     Scorecard,
     ScoreSummary,
@@ -24,7 +26,18 @@ _CALL_FIELDS = tuple(part.name for part in fields(Call))
 
 def call(row: CallRow) -> Call:
     """Return the call of a row."""
-    return Call(**{name: getattr(row, name) for name in _CALL_FIELDS})
+    values = {name: getattr(row, name) for name in _CALL_FIELDS}
+    return Call(**values | {"handoff": handoff(row.handoff), "asked": asked(row.asked)})
+
+
+def handoff(values: Mapping[str, Any] | None) -> Handoff | None:
+    """Return the hand-off of a column."""
+    return None if values is None else Handoff(**values)
+
+
+def asked(values: Mapping[str, Any] | None) -> AskedEnding | None:
+    """Return the ending that somebody asked for, of a column."""
+    return None if values is None else AskedEnding(**{**values, "handoff": handoff(values["handoff"])})
 
 
 def listed(row: CallRow) -> ListedCall:

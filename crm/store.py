@@ -1,42 +1,45 @@
 """Every query about calls; rows go in and out as the values of crm/call.py.
 
-ringing ──claim──▶ live ──finish──▶ ended | lost
-   └────refuse────▶ refused
+waiting ──open──▶ ringing ──claim──▶ live ──finish──▶ ended | lost
+                     └────refuse────▶ refused
 """
 
 import hashlib
 import os
 import secrets
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Select, insert, literal, or_, select, tuple_, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm import rows
 from crm.call import (
+    AskedEnding,
     Call,
     CallEvent,
     CallFilter,
     CallPage,
     Customer,
+    Handoff,
+    HandoffResult,
     NewCall,
     OpenedCall,
     Outcome,
-    Scorecard,
     Status,
-    StoredScore,
     Transfer,
     Turn,
 )
-from crm.errors import BadCursor, NonceRefused, UnknownCall
-from crm.tables import CallRow, CustomerRow, EventRow, NonceRow, ScoreRow, TransferRow, TurnRow, VerdictRow
-from personas.db import Base, Database, UtcDateTime
+from crm.errors import NonceRefused
+from crm.queries import known, page_query, why_refused
+from crm.scores import ScoreQueries
+from crm.tables import CallRow, CustomerRow, EventRow, NonceRow, TransferRow, TurnRow
+from personas.db import Base, Database
 
 
 class LostEnd(TypedDict):
@@ -49,15 +52,20 @@ class LostEnd(TypedDict):
 NONCE_LIFE = timedelta(minutes=10)
 # No call is longer than PARLEY_MAX_CALL_S allows, a day at most; what is older has no process, wherever that ran.
 LONGEST_CALL = timedelta(hours=25)
+# A caller who waits for a slot asks again every few seconds, of whichever process answers.
+LONGEST_WAIT = timedelta(minutes=15)
 # What becomes of a call whose process is gone.
 LOST: dict[str, LostEnd] = {
+    "waiting": LostEnd(outcome="abandoned", reason="The caller waited for a free line and was not heard of again."),
     "ringing": LostEnd(outcome="gateway_lost", reason="The server stopped before the call's audio reached it."),
     "live": LostEnd(outcome="gateway_lost", reason="The server stopped in the middle of the call."),
 }
-OPEN: tuple[Status, ...] = ("ringing", "live")
+OPEN: tuple[Status, ...] = ("waiting", "ringing", "live")
+# How a stream looks that the carrier was asked to end, from the process that carried it.
+_LOOKS_ASKED: frozenset[Outcome] = frozenset({"caller_hung_up", "stream_failed"})
 
 
-class CallStore:
+class CallStore(ScoreQueries):
     """The log of calls in one database. Methods raise SQLAlchemy's errors when the database is away.
 
     ``gateway`` names this process, ``host:pid``; calls keep it, so that a later start finds out whose they were.
@@ -68,14 +76,17 @@ class CallStore:
         self.gateway = gateway or f"{socket.gethostname()}:{os.getpid()}"
 
     async def open_call(self, new: NewCall) -> OpenedCall:
-        """Log a ringing call and mint a nonce for its media socket; idempotent by (carrier, carrier_call_id).
+        """Log a ringing call and mint a nonce for its media socket; idempotent by (carrier, carrier_call_id, part).
 
         A repeated webhook gets the same call and a nonce of its own: whichever answer the carrier
-        acts on works, and only one of them. The nonce is empty when the call no longer rings.
+        acts on works, and only one of them. The nonce is empty when the call no longer rings. A call
+        that waited rings from now on.
         """
         async with self.database.session() as session:
             row, is_new = await self._insert_call(session, new, "ringing")
             nonce = ""
+            if row.status == "waiting":
+                row.status, row.gateway = "ringing", self.gateway
             if row.status == "ringing":
                 nonce = secrets.token_urlsafe(32)
                 await session.execute(
@@ -83,12 +94,22 @@ class CallStore:
                 )
             return OpenedCall(rows.call(row), nonce, is_new)
 
-    async def refuse_call(self, new: NewCall, outcome: Outcome, reason: str) -> Call:
-        """Log a call that was not answered by a persona, and why; idempotent like ``open_call``."""
+    async def hold_call(self, new: NewCall) -> Call:
+        """Log a call whose caller waits for a free slot; idempotent like ``open_call``, which ends the wait."""
+        async with self.database.session() as session:
+            row, _ = await self._insert_call(session, new, "waiting")
+            return rows.call(row)
+
+    async def refuse_call(self, new: NewCall, outcome: Outcome, reason: str, handoff: Handoff | None = None) -> Call:
+        """Log a call that was not answered by a persona, and why; idempotent like ``open_call``.
+
+        With ``handoff`` it is given to a human instead.
+        """
         async with self.database.session() as session:
             row, _ = await self._insert_call(session, new, "refused")
-            if not row.outcome and row.status in ("ringing", "refused"):
+            if not row.outcome and row.status in ("waiting", "ringing", "refused"):
                 row.status, row.outcome, row.reason, row.ended_at = "refused", outcome, reason, _now()
+                row.handoff = asdict(handoff) if handoff else None
             return rows.call(row)
 
     async def _insert_call(self, session: AsyncSession, new: NewCall, status: Status) -> tuple[CallRow, bool]:
@@ -96,7 +117,7 @@ class CallStore:
         values = asdict(new) | {"status": status, "id": call_id, "created_at": _now(), "gateway": self.gateway}
         await session.execute(self._upsert(CallRow).values(**values).on_conflict_do_nothing())
         same = (CallRow.carrier == new.carrier) & (CallRow.carrier_call_id == new.carrier_call_id)
-        row = (await session.execute(select(CallRow).where(same))).scalar_one()
+        row = (await session.execute(select(CallRow).where(same, CallRow.part == new.part))).scalar_one()
         return row, row.id == call_id
 
     async def claim(self, carrier_call_id: str, account_id: str, nonce: str) -> Call:
@@ -125,7 +146,7 @@ class CallStore:
                 .values(status="live", answered_at=now, gateway=self.gateway)
             )
             if call_id is None or _changed(await session.execute(live)) != 1:
-                raise NonceRefused(await _why_refused(session, carrier_call_id, account_id, nonce))
+                raise NonceRefused(await why_refused(session, carrier_call_id, account_id, _hash(nonce)))
             return rows.call((await session.execute(select(CallRow).where(CallRow.id == call_id))).scalar_one())
 
     async def finish(
@@ -142,17 +163,22 @@ class CallStore:
         transfers: Sequence[Transfer] = (),
         timing: Mapping[str, float] | None = None,
         dynamics: Mapping[str, Any] | None = None,
+        handoff: Handoff | None = None,
+        expect: Status | None = None,
     ) -> bool:
         """End a call in one transaction; return False, changing nothing, if it had an end already.
 
-        A call that was given up as lost takes a later end that knows what was said.
-        ``transfers`` and ``dynamics`` are what crm.dynamics finds.
+        A call that was given up as lost takes a later end that knows what was said. What ``request_ending`` asked
+        for is what a call ended by its carrier has as its end. ``handoff`` gives it to a human; ``expect`` ends it
+        only in this status. ``transfers`` and ``dynamics`` are what crm.dynamics finds.
 
         Raises:
             UnknownCall: there is none with this id.
         """
         can_end = CallRow.status.in_(OPEN) | ((CallRow.status == "lost") & (CallRow.turn_count == 0))
-        values = {"status": status, "outcome": outcome, "reason": reason, "ended_at": _now()}
+        if expect:
+            can_end = CallRow.status == expect
+        values: dict[str, Any] = {"status": status, "outcome": outcome, "reason": reason, "ended_at": _now()}
         values |= {"duration_ms": duration_ms, "recording": recording, "turn_count": len(turns)}
         values |= {"timing": dict(timing or {}), "dynamics": dict(dynamics or {})}
         parts = {
@@ -160,10 +186,14 @@ class CallStore:
             EventRow: [asdict(event) | {"call_id": call_id} for event in events],
             TransferRow: [asdict(transfer) | {"call_id": call_id} for transfer in transfers],
         }
+        if handoff:
+            values["handoff"] = asdict(handoff)
         async with self.database.session() as session:
+            asked = (await known(session, call_id)).asked
+            if asked and outcome in _LOOKS_ASKED:
+                values |= asked
             result = await session.execute(update(CallRow).where(CallRow.id == call_id, can_end).values(**values))
             if _changed(result) != 1:
-                await _known(session, call_id)
                 return False
             for table, lines in parts.items():
                 if lines:
@@ -177,14 +207,54 @@ class CallStore:
             UnknownCall: there is none.
         """
         async with self.database.session() as session:
-            return rows.call(await _known(session, call_id))
+            return rows.call(await known(session, call_id))
 
     async def call_by_carrier_id(self, carrier: str, carrier_call_id: str) -> Call | None:
-        """Return the call that a carrier knows by its own id."""
+        """Return the call that a carrier knows by its own id: the latest part of it."""
+        parts = await self.parts(carrier, carrier_call_id)
+        return parts[-1] if parts else None
+
+    async def parts(self, carrier: str, carrier_call_id: str) -> list[Call]:
+        """Return every part of a carrier's call, first to latest; none if the call is unknown."""
         query = select(CallRow).where(CallRow.carrier == carrier, CallRow.carrier_call_id == carrier_call_id)
         async with self.database.session() as session:
-            row = (await session.execute(query)).scalar_one_or_none()
-            return None if row is None else rows.call(row)
+            return [rows.call(row) for row in await session.scalars(query.order_by(CallRow.part))]
+
+    async def request_ending(self, call_id: str, asked: AskedEnding) -> bool:
+        """Say how a call that another process carries shall end; False if it is over already.
+
+        It takes effect when the carrier is made to end the stream (``Carrier.redirect``).
+        """
+        wish = update(CallRow).where(CallRow.id == call_id, CallRow.status.in_(OPEN)).values(asked=asdict(asked))
+        async with self.database.session() as session:
+            return _changed(await session.execute(wish)) == 1
+
+    async def advance_handoff(
+        self,
+        call_id: str,
+        to: HandoffResult,
+        *,
+        expect: Collection[HandoffResult],
+        handoff: Handoff | None = None,
+        leg_id: str = "",
+    ) -> bool:
+        """Note how far giving the call to a human has come; False, changing nothing, if it is not at ``expect``.
+
+        So of repeated or racing webhooks one acts. ``handoff`` and ``leg_id`` are kept where given.
+        """
+        values: dict[str, Any] = {"handoff_result": to}
+        values |= {"handoff": asdict(handoff)} if handoff else {}
+        values |= {"leg_id": leg_id} if leg_id else {}
+        there = update(CallRow).where(CallRow.id == call_id, CallRow.handoff_result.in_(expect)).values(**values)
+        async with self.database.session() as session:
+            return _changed(await session.execute(there)) == 1
+
+    async def save_voicemail(self, call_id: str, recording_url: str) -> bool:
+        """Keep the address of the message that a caller left; False if it is kept already."""
+        kept = update(CallRow).where(CallRow.id == call_id, CallRow.voicemail == "")
+        async with self.database.session() as session:
+            left = await session.execute(kept.values(voicemail=recording_url, outcome="voicemail"))
+            return _changed(left) == 1
 
     async def calls(self, *, limit: int = 50, cursor: str = "", where: CallFilter | None = None) -> CallPage:
         """Return one page of calls, newest first, each with its latest score.
@@ -208,7 +278,7 @@ class CallStore:
     async def dynamics(self, call_id: str) -> dict[str, Any]:
         """Return a call's figures as ``crm.dynamics.summary`` makes them; empty where no recording was kept."""
         async with self.database.session() as session:
-            return dict((await _known(session, call_id)).dynamics)
+            return dict((await known(session, call_id)).dynamics)
 
     async def add_events(self, call_id: str, events: Iterable[CallEvent]) -> None:
         """Add events to a call."""
@@ -228,8 +298,17 @@ class CallStore:
         query = select(CallRow).where(CallRow.status.in_(OPEN)).order_by(CallRow.created_at)
         async with self.database.session() as session:
             found = list((await session.execute(query)).scalars())
-        oldest = _now() - LONGEST_CALL
-        return [rows.call(row) for row in found if row.created_at < oldest or self._is_dead(row.gateway)]
+        now = _now()
+        return [rows.call(row) for row in found if self._is_left(row, now)]
+
+    def is_left_behind(self, call: Call) -> bool:
+        """Whether a call that is open in the log lives in no process any more."""
+        return call.status in OPEN and self._is_left(call, _now())
+
+    def _is_left(self, call: CallRow | Call, now: datetime) -> bool:
+        if call.status == "waiting":
+            return call.created_at < now - LONGEST_WAIT
+        return call.created_at < now - LONGEST_CALL or self._is_dead(call.gateway)
 
     def _is_dead(self, gateway: str) -> bool:
         host, _, pid = gateway.rpartition(":")
@@ -262,119 +341,9 @@ class CallStore:
         async with self.database.session() as session:
             await session.execute(statement)
 
-    async def save_score(self, call_id: str, persona_version_id: int | None, card: Scorecard) -> None:
-        """Add a score to a call; earlier ones stay.
-
-        Raises:
-            UnknownCall: there is no such call.
-        """
-        now = _now()
-        async with self.database.session() as session:
-            call = await _known(session, call_id)
-            row = ScoreRow(
-                call_id=call_id,
-                persona_version_id=persona_version_id,
-                rubric_hash=card.rubric_hash,
-                scorer=card.scorer,
-                score=card.score,
-                coverage=card.coverage,
-                created_at=now,
-            )
-            session.add(row)
-            call.scored_at, call.score, call.coverage = now, card.score, card.coverage
-            call.failed_critical = sum(v.result == "fail" and v.severity == "critical" for v in card.verdicts)
-            await session.flush()
-            lines = [rows.verdict_values(row.id, position, verdict) for position, verdict in enumerate(card.verdicts)]
-            if lines:
-                await session.execute(insert(VerdictRow), lines)
-
-    async def scores(self, call_id: str) -> list[StoredScore]:
-        """Return a call's scores with their verdicts, latest first."""
-        heads = select(ScoreRow).where(ScoreRow.call_id == call_id).order_by(ScoreRow.id.desc())
-        async with self.database.session() as session:
-            found = list((await session.execute(heads)).scalars())
-            body = select(VerdictRow).where(VerdictRow.score_id.in_([row.id for row in found]))
-            lines = list((await session.execute(body.order_by(VerdictRow.position))).scalars())
-        return [rows.score(row, [line for line in lines if line.score_id == row.id]) for row in found]
-
-    async def unscored(self, limit: int = 100) -> list[str]:
-        """Return ids of calls that have turns and a persona version but no score, oldest first."""
-        query = (
-            select(CallRow.id)
-            .where(CallRow.scored_at.is_(None), CallRow.turn_count > 0, CallRow.persona_version_id.is_not(None))
-            .order_by(CallRow.created_at)
-            .limit(limit)
-        )
-        async with self.database.session() as session:
-            return list((await session.execute(query)).scalars())
-
-    async def scorable(self) -> list[str]:
-        """Return ids of all calls that have turns and a persona version, oldest first."""
-        query = select(CallRow.id).where(CallRow.turn_count > 0, CallRow.persona_version_id.is_not(None))
-        async with self.database.session() as session:
-            return list((await session.execute(query.order_by(CallRow.created_at))).scalars())
-
     def _upsert(self, table: type[Base]) -> Any:
         dialect = postgresql if self.database.url.get_backend_name() == "postgresql" else sqlite
         return dialect.insert(table)
-
-
-def page_query(limit: int, cursor: str, where: CallFilter) -> Select[Any]:
-    """Return the query of one page: ``limit`` calls and one more, which tells whether there is a next page.
-
-    Pages begin after a key (created_at, id), so that the hundredth costs what the first does.
-
-    Raises:
-        BadCursor: ``cursor`` is none that a page gave out.
-    """
-    query = select(CallRow).order_by(CallRow.created_at.desc(), CallRow.id.desc()).limit(limit + 1)
-    if cursor:
-        moment, _, call_id = cursor.partition("_")
-        try:
-            at = datetime.fromisoformat(moment).astimezone(UTC)
-        except (ValueError, OverflowError):
-            raise BadCursor("This page of calls cannot be found; start again from the first page.") from None
-        key = tuple_(CallRow.created_at, CallRow.id)
-        query = query.where(key < tuple_(literal(at, UtcDateTime), literal(call_id)))
-    return query.where(*matching(where))
-
-
-def matching(where: CallFilter) -> list[ColumnElement[bool]]:
-    """Return the conditions of a filter, for any query about calls."""
-    conditions = [
-        getattr(CallRow, column) == value
-        for column in ("persona_slug", "status", "outcome")
-        if (value := getattr(where, column))
-    ]
-    if where.number:
-        conditions.append(or_(CallRow.from_number == where.number, CallRow.to_number == where.number))
-    if where.since:
-        conditions.append(CallRow.created_at >= where.since)
-    if where.until:
-        conditions.append(CallRow.created_at < where.until)
-    return conditions
-
-
-async def _known(session: AsyncSession, call_id: str) -> CallRow:
-    row = await session.get(CallRow, call_id)
-    if row is None:
-        raise UnknownCall("There is no call with this id.")
-    return row
-
-
-async def _why_refused(session: AsyncSession, carrier_call_id: str, account_id: str, nonce: str) -> str:
-    query = select(NonceRow, CallRow).join(CallRow, CallRow.id == NonceRow.call_id)
-    found = (await session.execute(query.where(NonceRow.nonce_hash == _hash(nonce)))).one_or_none()
-    if found is None:
-        return "The media socket's nonce was not given out by this server."
-    given, call = found
-    if (call.carrier_call_id, call.account_id) != (carrier_call_id, account_id):
-        return "The media socket's nonce belongs to another call."
-    if given.used_at is not None:
-        return "The media socket's nonce was used before."
-    if call.status != "ringing":
-        return "The call has its media socket already, or is over."
-    return "The media socket's nonce is too old."
 
 
 def _changed(result: Any) -> int:

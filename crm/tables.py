@@ -12,7 +12,8 @@ from personas.db import Base, UtcDateTime
 
 class CallRow(Base):
     """A call. ``gateway`` is the process that has it, ``host:pid``; ``score``, ``coverage`` and
-    ``failed_critical`` repeat the latest score, so that lists and sums read one table.
+    ``failed_critical`` repeat the latest score, so that lists and sums read one table. ``handoff`` and ``asked``
+    hold the fields of Handoff and AskedEnding.
     """
 
     __tablename__ = "calls"
@@ -44,9 +45,16 @@ class CallRow(Base):
     score: Mapped[float | None] = mapped_column(Float)
     coverage: Mapped[float | None] = mapped_column(Float)
     failed_critical: Mapped[int | None] = mapped_column(Integer)
+    part: Mapped[int] = mapped_column(Integer, default=1)
+    continues: Mapped[str | None] = mapped_column(ForeignKey("calls.id", ondelete="SET NULL"))
+    handoff: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    handoff_result: Mapped[str] = mapped_column(String(16), default="")
+    leg_id: Mapped[str] = mapped_column(String(128), default="")
+    voicemail: Mapped[str] = mapped_column(Text, default="")
+    asked: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
     __table_args__ = (
-        UniqueConstraint("carrier", "carrier_call_id"),
+        UniqueConstraint("carrier", "carrier_call_id", "part"),
         Index("ix_calls_created_at", "created_at", "id"),
         Index("ix_calls_persona_slug", "persona_slug", "created_at", "id"),
         Index("ix_calls_status", "status", "created_at", "id"),

@@ -27,3 +27,7 @@ class NotPublished(PersonaError):
 
 class BadNumber(PersonaError):
     """A phone number that is not E.164."""
+
+
+class BadNumberSetting(PersonaError):
+    """A setting of a phone number that can't be used; the message names it and the remedy."""

@@ -4,13 +4,11 @@ A persona has versions 1, 2, …; at most the last is an unpublished draft, the 
 answers calls. Every writer first locks the persona's row, on SQLite by taking the one write lock.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from enum import StrEnum
+from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import delete, select, update
@@ -19,69 +17,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from personas.db import Database
 from personas.errors import CardError, NotPublished, UnknownNumber, UnknownPersona, UnknownVersion
-from personas.numbers import check_number
+from personas.numbers import MESSAGE, OPEN, VOICEMAIL, NumberSettings, check_number, check_settings
 from personas.persona import PersonaCard
 from personas.tables import NumberRow, PersonaRow, PersonaVersionRow
+from personas.versions import ImportedCard as ImportedCard
+from personas.versions import ImportOutcome as ImportOutcome
+from personas.versions import PersonaSummary as PersonaSummary
+from personas.versions import PersonaVersion as PersonaVersion
+from personas.versions import content_hash as content_hash
 
-
-@dataclass(frozen=True, slots=True)
-class PersonaVersion:
-    """A role card as it was saved; ``number`` counts 1, 2, … within the persona. A draft has no ``published_at``."""
-
-    id: int
-    persona_slug: str
-    number: int
-    card: PersonaCard
-    created_at: datetime
-    published_at: datetime | None
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PersonaSummary:
-    """One line of the list of personas; names are those of the published version, else of the draft."""
-
-    slug: str
-    title: str
-    agent_name: str
-    company: str
-    voice: str
-    published_version_id: int | None
-    published_number: int | None
-    published_at: datetime | None
-    draft_number: int | None
-    numbers: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class NumberSetting:
-    """A phone number (E.164) and the slug of the persona that answers it."""
-
-    number: str
-    persona_slug: str
-
-
-class ImportOutcome(StrEnum):
-    """What importing a card did."""
-
-    NEW = "new"
-    CHANGED = "changed"
-    UNCHANGED = "unchanged"
-    EDITED = "edited"  # the file is as at its last import, and the persona was edited since: kept
-
-
-@dataclass(frozen=True, slots=True)
-class ImportedCard:
-    """A card that was imported and the version that answers calls now."""
-
-    outcome: ImportOutcome
-    version: PersonaVersion
-
-
-def content_hash(card: PersonaCard) -> str:
-    """Return the SHA-256 of what the card says, in hex; fields at their defaults don't count."""
-    content = card.model_dump(mode="json", exclude_defaults=True)
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+_OF_NUMBERS = tuple(part.name for part in fields(NumberSettings) if part.name not in ("number", "persona_slug"))
 
 
 class PersonaStore:
@@ -199,21 +144,33 @@ class PersonaStore:
     # Numbers
 
     async def set_number(self, number: str, slug: str) -> None:
-        """Let a persona answer a phone number, instead of whichever did.
+        """Let a persona answer a phone number, instead of whichever did; the number's other settings stay.
 
         Raises:
             BadNumber: it is not E.164.
             UnknownPersona: no persona has this slug.
         """
-        number = check_number(number)
+        await self._put_number(check_number(number), slug, {})
+
+    async def save_number(self, settings: NumberSettings) -> None:
+        """Set everything of a phone number.
+
+        Raises:
+            BadNumber, BadNumberSetting: a setting can't be used.
+            UnknownPersona: no persona has this slug, or the one for out of hours.
+        """
+        check_settings(settings)
+        await self._put_number(settings.number, settings.persona_slug, asdict(settings))
+
+    async def _put_number(self, number: str, slug: str, values: dict[str, Any]) -> None:
+        changes = {name: values[name] for name in _OF_NUMBERS if name in values}
         async with self._database.session() as session:
-            persona_id = await _lock(session, slug)
-            insert = _insert(session, NumberRow).values(
-                number=number, persona_id=persona_id, created_at=datetime.now(UTC)
-            )
-            await session.execute(
-                insert.on_conflict_do_update(index_elements=["number"], set_={"persona_id": persona_id})
-            )
+            changes["persona_id"] = await _lock(session, slug)
+            other = values.get("out_of_hours", OPEN)
+            if other not in (OPEN, VOICEMAIL, MESSAGE):
+                await _lock(session, other)
+            insert = _insert(session, NumberRow).values(number=number, created_at=datetime.now(UTC), **changes)
+            await session.execute(insert.on_conflict_do_update(index_elements=["number"], set_=changes))
 
     async def clear_number(self, number: str) -> None:
         """Let nobody answer a phone number any more.
@@ -226,11 +183,18 @@ class PersonaStore:
             if gone is None:
                 raise UnknownNumber("No persona answers this number.")
 
-    async def numbers(self) -> list[NumberSetting]:
+    async def numbers(self) -> list[NumberSettings]:
         """Return the phone numbers that are set, in order."""
         async with self._database.session() as session:
-            query = select(NumberRow.number, PersonaRow.slug).join(PersonaRow).order_by(NumberRow.number)
-            return [NumberSetting(number, slug) for number, slug in await session.execute(query)]
+            query = select(NumberRow, PersonaRow.slug).join(PersonaRow).order_by(NumberRow.number)
+            return [_settings(row, slug) for row, slug in await session.execute(query)]
+
+    async def number_settings(self, number: str) -> NumberSettings | None:
+        """Return what a phone number (E.164) is set to, None where no persona answers it."""
+        async with self._database.session() as session:
+            query = select(NumberRow, PersonaRow.slug).join(PersonaRow).where(NumberRow.number == number)
+            found = (await session.execute(query)).one_or_none()
+            return None if found is None else _settings(found[0], found[1])
 
     async def published_for_number(self, number: str) -> PersonaVersion:
         """Return the published version that answers a phone number (E.164).
@@ -255,6 +219,10 @@ class PersonaStore:
             if row is None:
                 raise NotPublished(f"The persona {slug!r} has no published version; publish its draft.")
             return _version(row, slug)
+
+
+def _settings(row: NumberRow, slug: str) -> NumberSettings:
+    return NumberSettings(row.number, slug, **{name: getattr(row, name) for name in _OF_NUMBERS})
 
 
 def _version(row: PersonaVersionRow, slug: str) -> PersonaVersion:

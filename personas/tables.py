@@ -40,13 +40,20 @@ class PersonaVersionRow(Base):
 
 
 class NumberRow(Base):
-    """A phone number (E.164) and the persona that answers it."""
+    """A phone number (E.164), the persona that answers it, and the settings of personas.numbers.NumberSettings."""
 
     __tablename__ = "numbers"
 
     number: Mapped[str] = mapped_column(String(16), primary_key=True)
     persona_id: Mapped[int] = mapped_column(ForeignKey("personas.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    human_number: Mapped[str] = mapped_column(String(16), default="")
+    on_full: Mapped[str] = mapped_column(String(8), default="busy")
+    wait_limit_s: Mapped[int] = mapped_column(default=120)
+    hours: Mapped[str] = mapped_column(Text, default="")
+    timezone: Mapped[str] = mapped_column(String(64), default="")
+    out_of_hours: Mapped[str] = mapped_column(String(64), default="open")
+    queue_name: Mapped[str] = mapped_column(String(64), default="")
 
 
 class UserRow(Base):

@@ -126,6 +126,14 @@ class Carrier(Protocol):
         """Return a protocol for one new socket."""
         ...
 
+    async def redirect(self, call_id: str) -> bool:
+        """Make the carrier end a live call's stream and ask what comes next; False as ``hang_up``.
+
+        Raises:
+            telephony.errors.CarrierUnavailable: the API could not be reached or refused.
+        """
+        ...
+
     async def hang_up(self, call_id: str) -> bool:
         """End a live call through the carrier's API; False if it was gone already or no credentials are set.
 

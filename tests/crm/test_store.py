@@ -20,7 +20,8 @@ from crm.call import (
     Verdict,
 )
 from crm.errors import BadCursor, NonceRefused, UnknownCall
-from crm.store import CallStore, page_query
+from crm.queries import page_query
+from crm.store import CallStore
 from crm.tables import CallRow, NonceRow
 from personas.db import Database
 

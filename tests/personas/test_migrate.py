@@ -14,6 +14,17 @@ import personas.tables  # noqa: F401
 from personas import migrate
 from personas.db import Base, DatabaseError
 
+_ROWS_OF_0002 = (
+    "INSERT INTO personas (id, slug, created_at) VALUES (1, 'acme-help', '2026-01-01 00:00:00')",
+    "INSERT INTO numbers (number, persona_id, created_at) VALUES ('+15550100', 1, '2026-01-01 00:00:00')",
+    "INSERT INTO calls (id, carrier, carrier_call_id, account_id, from_number, to_number, persona_title, engine,"
+    " status, outcome, reason, role_prompt, gateway, created_at, recording, timing, dynamics, turn_count)"
+    " VALUES ('c1', 'twilio', 'CA1', 'AC1', '', '', '', '', 'ended', '', '', '', '', '2026-01-01 00:00:00', '', '{}',"
+    " '{}', 1)",
+    "INSERT INTO turns (call_id, position, side, start_ms, end_ms, text, words, backchannel)"
+    " VALUES ('c1', 0, 'agent', 0, 1, '', '[]', false)",
+)
+
 
 def _tables(url: str) -> set[str]:
     engine = create_engine(migrate.sync_url(url))
@@ -48,6 +59,26 @@ def test_downgrading_drops_every_table(empty_database_url: str) -> None:
     assert migrate.current_revision(empty_database_url) is None
     migrate.upgrade(empty_database_url)
     assert migrate.is_current(empty_database_url)
+
+
+def test_calls_and_numbers_of_before_keep_their_meaning(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url, "0002")
+    engine = create_engine(migrate.sync_url(empty_database_url))
+    with engine.begin() as connection:
+        for statement in _ROWS_OF_0002:
+            connection.exec_driver_sql(statement)
+    migrate.upgrade(empty_database_url)
+    with engine.begin() as connection:
+        call = connection.exec_driver_sql("SELECT part, continues, handoff, voicemail FROM calls").one()
+        assert tuple(call) == (1, None, None, "")
+        assert connection.exec_driver_sql("SELECT call_id FROM turns").scalar_one() == "c1"
+        number = connection.exec_driver_sql("SELECT human_number, on_full, wait_limit_s, out_of_hours FROM numbers")
+        assert tuple(number.one()) == ("", "busy", 120, "open")
+    migrate.downgrade(empty_database_url, "0002")
+    with engine.begin() as connection:
+        assert connection.exec_driver_sql("SELECT id FROM calls").scalar_one() == "c1"
+        assert connection.exec_driver_sql("SELECT call_id FROM turns").scalar_one() == "c1"
+    engine.dispose()
 
 
 def test_processes_that_start_together_migrate_once(empty_database_url: str) -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from telephony.carrier import InboundCall, Instruction, StreamEnded
-from telephony.carriers.twilio import rest, twiml, webhook
+from telephony.carriers.twilio import twiml, webhook
 from telephony.carriers.twilio.media import TwilioMedia
+from telephony.carriers.twilio.rest import TwilioRest
 from telephony.media import MediaProtocol
 
 
@@ -16,16 +17,16 @@ class TwilioCarrier:
     action_path = "/twilio/action"
     media_path = "/twilio/media"
 
-    def __init__(self, public_url: str, auth_tokens: Sequence[str], account_sid: str = "") -> None:
+    def __init__(self, public_url: str, auth_tokens: Sequence[str], account_sid: str = "", api_url: str = "") -> None:
         """``public_url`` is the origin Twilio calls, e.g. ``https://calls.example.com`` (``http://`` for tests).
 
         Without ``auth_tokens`` every request is refused; with more than one, each is good (rotation). With
-        ``account_sid`` calls can be hung up through Twilio's API. Raises ValueError if ``public_url`` is no origin.
+        ``account_sid`` calls can be made, moved and hung up through Twilio's API at ``api_url`` (its own if empty).
+        Raises ValueError if ``public_url`` is no origin.
         """
         self._origin = public_url.rstrip("/")
-        self._auth_tokens = tuple(auth_tokens)
-        self._account_sid = account_sid
-        self._signatures = webhook.SignatureCheck(self._origin, self._auth_tokens)
+        self._signatures = webhook.SignatureCheck(self._origin, auth_tokens)
+        self._rest = TwilioRest(account_sid, auth_tokens, api_url)
 
     def check_webhook(self, path: str, form: Mapping[str, str], headers: Mapping[str, str]) -> None:
         self._signatures.webhook(path, form, headers)
@@ -51,4 +52,7 @@ class TwilioCarrier:
         return TwilioMedia()
 
     async def hang_up(self, call_id: str) -> bool:
-        return await rest.hang_up(self._account_sid, self._auth_tokens, call_id)
+        return await self._rest.hang_up(call_id)
+
+    async def redirect(self, call_id: str) -> bool:
+        return await self._rest.redirect(call_id, self._origin + self.action_path)

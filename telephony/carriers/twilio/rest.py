@@ -1,40 +1,79 @@
-"""What Parley asks of Twilio's REST API: end a call."""
+"""What Parley asks of Twilio's REST API: end a call, take it to another document, call a human.
 
-import asyncio
-from collections.abc import Sequence
+Three requests of one resource (https://www.twilio.com/docs/voice/api/call-resource), made without blocking: Twilio's
+own client would take a thread for each.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import httpx
 
 from telephony.errors import CarrierUnavailable
 
+API_URL = "https://api.twilio.com"
 _TIMEOUT_S = 5.0
 
 
-async def hang_up(account_sid: str, auth_tokens: Sequence[str], call_sid: str) -> bool:
-    """End a live call; False if it was gone already or credentials are missing.
+class TwilioRest:
+    """One account's calls. ``api_url`` is the API's origin: regions have their own, with their own auth tokens."""
 
-    Raises:
-        CarrierUnavailable: Twilio could not be reached or refused.
-    """
-    if not (account_sid and auth_tokens):
-        return False
-    return await asyncio.to_thread(_complete, account_sid, tuple(auth_tokens), call_sid)
+    def __init__(self, account_sid: str, auth_tokens: Sequence[str], api_url: str = "") -> None:
+        self._account_sid = account_sid
+        self._auth_tokens = tuple(auth_tokens)
+        self._calls_url = f"{api_url or API_URL}/2010-04-01/Accounts/{account_sid}/Calls"
 
+    @property
+    def has_credentials(self) -> bool:
+        return bool(self._account_sid and self._auth_tokens)
 
-def _complete(account_sid: str, auth_tokens: tuple[str, ...], call_sid: str) -> bool:
-    from twilio.base.exceptions import TwilioException, TwilioRestException  # the client takes a second to import
-    from twilio.http.http_client import TwilioHttpClient
-    from twilio.rest import Client
+    async def hang_up(self, call_sid: str) -> bool:
+        """End a call, ringing or live; False if it was gone already or credentials are missing.
 
-    for token in auth_tokens:
-        client = Client(account_sid, token, http_client=TwilioHttpClient(timeout=_TIMEOUT_S))
+        Raises:
+            CarrierUnavailable: Twilio could not be reached or refused.
+        """
+        return await self._update(call_sid, {"Status": "completed"})
+
+    async def redirect(self, call_sid: str, url: str) -> bool:
+        """Make Twilio ask ``url`` what a live call does next; returns and raises like ``hang_up``."""
+        return await self._update(call_sid, {"Url": url, "Method": "POST"})
+
+    async def call(self, to_number: str, from_number: str, *, url: str, status_url: str, timeout_s: int) -> str:
+        """Call somebody; return the new call's SID. ``url`` says what happens when it is answered, ``status_url``
+        hears how it ended, and it rings for ``timeout_s``.
+
+        Raises:
+            CarrierUnavailable: Twilio could not be reached or refused, or credentials are missing.
+        """
+        if not self.has_credentials:
+            raise CarrierUnavailable("Calls are made with PARLEY_TWILIO_ACCOUNT_SID and PARLEY_TWILIO_AUTH_TOKEN.")
+        form = {"To": to_number, "From": from_number, "Url": url, "Method": "POST", "Timeout": str(timeout_s)}
+        form |= {"StatusCallback": status_url, "StatusCallbackMethod": "POST", "StatusCallbackEvent": "completed"}
+        answer = await self._post(f"{self._calls_url}.json", form)
         try:
-            client.calls(call_sid).update(status="completed")
-        except TwilioRestException as error:
-            if error.status == 404:
-                return False
-            if error.status != 401:
-                raise CarrierUnavailable(f"Twilio refused to end the call (HTTP {error.status}).") from None
-        except (TwilioException, OSError) as error:  # requests' errors are OSErrors
-            raise CarrierUnavailable(f"Twilio could not be reached ({type(error).__name__}).") from None
-        else:
-            return True
-    raise CarrierUnavailable("Twilio refused the account SID and auth token (HTTP 401); check both settings.")
+            return str(answer.json()["sid"])
+        except (ValueError, KeyError, TypeError):
+            raise CarrierUnavailable(f"Twilio did not make the call (HTTP {answer.status_code}).") from None
+
+    async def _update(self, call_sid: str, form: Mapping[str, str]) -> bool:
+        if not self.has_credentials:
+            return False
+        answer = await self._post(f"{self._calls_url}/{call_sid}.json", form, gone=(404,))
+        return answer.status_code != 404
+
+    async def _post(self, url: str, form: Mapping[str, str], gone: Sequence[int] = ()) -> httpx.Response:
+        """Make a request under each auth token until one is taken."""
+        answer = None
+        for token in self._auth_tokens:
+            try:
+                async with httpx.AsyncClient(timeout=_TIMEOUT_S, auth=(self._account_sid, token)) as http:
+                    answer = await http.post(url, data=dict(form))
+            except httpx.HTTPError as error:
+                raise CarrierUnavailable(f"Twilio could not be reached ({type(error).__name__}).") from None
+            if answer.status_code != 401:
+                break
+        if answer is None or answer.status_code == 401:
+            raise CarrierUnavailable("Twilio refused the account SID and auth token (HTTP 401); check both settings.")
+        if answer.status_code >= 300 and answer.status_code not in gone:
+            raise CarrierUnavailable(f"Twilio refused what was asked of a call (HTTP {answer.status_code}).")
+        return answer
