@@ -20,7 +20,7 @@ def test_a_card_of_the_library_is_fit(card: PersonaCard) -> None:
     assert [str(finding) for finding in lint_card(card)] == []
     assert 8 <= len(card.facts) <= 12
     assert 3 <= len(card.rules) <= 6
-    assert all(3 <= len(fact.questions) <= 5 for fact in card.facts)
+    assert all(8 <= len(fact.questions) <= 20 for fact in card.facts)
     assert len({fact.kind for fact in card.facts}) >= 4
     assert {RuleKind.REFUSE, RuleKind.VERIFY} <= {rule.kind for rule in card.rules}
 
