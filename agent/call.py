@@ -129,7 +129,7 @@ async def _finish(
 ) -> None:
     """Write the row, then close the socket: the carrier's next question is answered from the row."""
     async with asyncio.TaskGroup() as group:
-        written = group.create_task(recorder.finish(ending.outcome, ending.reason, media_ms))
+        written = group.create_task(recorder.finish(ending.outcome, ending.reason, media_ms, ending.handoff))
         await asyncio.wait((written,), timeout=_ROW_BEFORE_CLOSE_S)
         await socket.close()
     board.live.publish(recorder.call_id, CallOver(ending.outcome, media_ms))

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 import numpy as np
 import structlog
 
-from crm.call import Outcome
+from crm.call import Handoff, Outcome
 from crm.ending import CallEnd, make_end, save_end, save_unsaved
 from crm.recordings import Recordings
 from crm.recovery import recover_lost_calls as recover_lost_calls
@@ -41,7 +41,7 @@ class CallRecorder:
         self._waiting: deque[Callable[[Tape], None]] = deque()
         self._unkept = 0  # packets that a hanging disk left no room for
         self._over = threading.Event()
-        self._how: tuple[Outcome, str, int | None] = ("", "", None)
+        self._how: tuple[Outcome, str, int | None, Handoff | None] = ("", "", None, None)
         self._end: Future[CallEnd] = Future()
         self._finished = False
         threading.Thread(target=self._run, name=f"recorder-{call_id[:8]}", daemon=True).start()
@@ -78,15 +78,18 @@ class CallRecorder:
         """Keep a figure of this call, e.g. ``endpoint``; of several by one name the row holds the median."""
         self._waiting.append(lambda tape: tape.note("timing", name, float(ms)))
 
-    async def finish(self, outcome: Outcome, reason: str = "", duration_ms: int | None = None) -> None:
+    async def finish(
+        self, outcome: Outcome, reason: str = "", duration_ms: int | None = None, handoff: Handoff | None = None
+    ) -> None:
         """Close the recording, make turns and log the call's end; never raises, harmless twice.
 
-        ``duration_ms`` is media time at the end; the latest time that anything had, if that is later.
+        ``duration_ms`` is media time at the end; the latest time that anything had, if that is later. ``handoff``
+        gives the call to a human.
         """
         if self._finished:
             return
         self._finished = True
-        self._how = (outcome, reason, duration_ms)
+        self._how = (outcome, reason, duration_ms, handoff)
         self._over.set()
         try:
             end = await asyncio.shield(asyncio.wrap_future(self._end))
@@ -96,12 +99,19 @@ class CallRecorder:
                 log.warning("call's end is kept on the disk until the database is back", call_id=self.call_id)
         except Exception as error:  # a call never fails by its log
             log.error("call's end could not be logged with its turns", call_id=self.call_id, error=type(error).__name__)
-            await self._save_bare_end(outcome, reason, duration_ms)
+            await self._save_bare_end(outcome, reason, duration_ms, handoff)
 
-    async def _save_bare_end(self, outcome: Outcome, reason: str, duration_ms: int | None) -> None:
+    async def _save_bare_end(
+        self, outcome: Outcome, reason: str, duration_ms: int | None, handoff: Handoff | None
+    ) -> None:
         try:
             await self._store.finish(
-                self.call_id, status="ended", outcome=outcome, reason=reason, duration_ms=duration_ms
+                self.call_id,
+                status="ended",
+                outcome=outcome,
+                reason=reason,
+                duration_ms=duration_ms,
+                handoff=handoff,
             )
         except Exception as error:
             log.error("call's end could not be logged at all", call_id=self.call_id, error=type(error).__name__)
@@ -129,7 +139,7 @@ class CallRecorder:
             is_over = self._over.wait(FLUSH_S)
             self._drain(tape)
             tape.flush()
-        outcome, reason, duration_ms = self._how
+        outcome, reason, duration_ms, handoff = self._how
         duration_ms = max(duration_ms or 0, tape.notes.clock_ms)
         if self._unkept:
             tape.note(
@@ -140,7 +150,7 @@ class CallRecorder:
             )
         tape.close(duration_ms)
         reason = " ".join(part for part in (reason, tape.failure) if part)
-        return make_end(tape.notes, self._recordings, "ended", outcome, reason, duration_ms)
+        return make_end(tape.notes, self._recordings, "ended", outcome, reason, duration_ms, handoff)
 
     def _drain(self, tape: Tape) -> None:
         while self._waiting:

@@ -3,15 +3,16 @@
 import asyncio
 from dataclasses import dataclass
 
-from crm.call import Outcome
+from crm.call import Handoff, Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """An outcome, and for what went wrong a sentence for the operator."""
+    """An outcome, and for what went wrong a sentence for the operator; ``handoff`` gives the call to a human."""
 
     outcome: Outcome
     reason: str = ""
+    handoff: Handoff | None = None
 
 
 CALLER_HUNG_UP = Ending("caller_hung_up")

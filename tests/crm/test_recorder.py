@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from sqlalchemy import text
 
-from crm.call import Call
+from crm.call import Call, Handoff
 from crm.recorder import CallRecorder
 from crm.recordings import Recordings
 from crm.recovery import recover_lost_calls
@@ -44,6 +44,13 @@ def recordings(tmp_path: Path) -> Recordings:
 async def live(store: CallStore, new_call) -> Call:
     opened = await store.open_call(new_call())
     return await store.claim("CA1", "AC1", opened.nonce)
+
+
+async def test_a_call_given_to_a_human_says_so(store: CallStore, recordings: Recordings, live: Call):
+    given = Handoff("warm", "+15550177", "rule", "fraud")
+    await CallRecorder(live.id, store, recordings).finish("transferred", handoff=given)
+    call = await store.call(live.id)
+    assert (call.outcome, call.handoff) == ("transferred", given)
 
 
 async def test_a_call_is_recorded_transcribed_and_logged(store: CallStore, recordings: Recordings, live: Call):
