@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from agent.engines.personaplex.config import SHAPES
 from agent.engines.personaplex.mimi.codec import Mimi
+from agent.engines.personaplex.model.layers import settle
 from agent.engines.personaplex.model.lm import PersonaPlexLM
 
 
@@ -18,7 +19,8 @@ def random_models(shape: str, device: torch.device, dtype: torch.dtype, *, seed:
         lm, mimi = PersonaPlexLM(lm_config), Mimi(mimi_config)
     _fill(lm, device, dtype, generator)
     _fill(mimi, device, torch.float32, generator)
-    mimi.settle()
+    settle(lm)
+    settle(mimi)
     return lm.eval(), mimi.eval()
 
 

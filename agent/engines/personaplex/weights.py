@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from agent.engines.personaplex.config import CODEBOOKS, LMConfig, MimiConfig
 from agent.engines.personaplex.errors import CheckpointError
 from agent.engines.personaplex.mimi.codec import Mimi
+from agent.engines.personaplex.model.layers import settle
 from agent.engines.personaplex.model.lm import PersonaPlexLM
 
 LM_FILE = "model.safetensors"
@@ -44,9 +45,7 @@ def load_lm(path: Path, config: LMConfig, device: torch.device, dtype: torch.dty
 
 def load_mimi(path: Path, config: MimiConfig, device: torch.device) -> Mimi:
     """Load the codec, always in float32; raises like ``load_lm``."""
-    mimi = _load(path, lambda: Mimi(config), device, torch.float32)
-    mimi.settle()
-    return mimi
+    return _load(path, lambda: Mimi(config), device, torch.float32)
 
 
 def _load(path: Path, build: Callable[[], Module], device: torch.device, dtype: torch.dtype) -> Module:
@@ -62,6 +61,7 @@ def _load(path: Path, build: Callable[[], Module], device: torch.device, dtype: 
                 setattr(owner, member, nn.Parameter(tensor, requires_grad=False))
             else:
                 owner.register_buffer(member, tensor)
+    settle(module)
     return module.eval()
 
 

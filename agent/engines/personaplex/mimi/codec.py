@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from agent.engines.personaplex.config import MimiConfig
 from agent.engines.personaplex.mimi import seanet
 from agent.engines.personaplex.mimi.conv import CodecState, StreamingConv, StreamingConvTranspose, number_tails
-from agent.engines.personaplex.mimi.quantizer import Codebook, SplitQuantizer
+from agent.engines.personaplex.mimi.quantizer import SplitQuantizer
 from agent.engines.personaplex.mimi.transformer import CodecTransformer
 from agent.engines.personaplex.state import KVRing
 
@@ -43,12 +43,6 @@ class Mimi(nn.Module):
         self.decoder = seanet.decoder(config)
         self._encoder_tails = number_tails(nn.ModuleList([self.encoder, self.downsample]))
         self._decoder_tails = number_tails(nn.ModuleList([self.upsample, self.decoder]))
-
-    def settle(self) -> None:
-        """Derive what loading does not hold; call once after the parameters are in."""
-        for module in self.modules():
-            if isinstance(module, Codebook):
-                module.settle()
 
     def encoder_state(self, slots: int) -> CodecState:
         return self._state(slots, self._encoder_tails)

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from agent.engines.personaplex.config import CODEBOOKS, MimiConfig
-from agent.engines.personaplex.model.layers import module_list
+from agent.engines.personaplex.model.layers import Settled, module_list
 
 
-class Codebook(nn.Module):
+class Codebook(Settled):
     """Vectors are kept as running sums, as in training: vector = sum / usage."""
 
     embedding_sum: Tensor

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from agent.engines.personaplex.config import MimiConfig
 from agent.engines.personaplex.mimi.conv import CodecState
-from agent.engines.personaplex.model.layers import module_list, rotation
+from agent.engines.personaplex.model.layers import Linear, module_list, rotation
 from agent.engines.personaplex.model.temporal import SelfAttention
 from agent.engines.personaplex.state import visible
 
@@ -28,8 +28,8 @@ class CodecLayer(nn.Module):
         self.self_attn = SelfAttention(width, config.num_heads)
         self.layer_scale_1 = LayerScale(width)
         self.norm2 = nn.LayerNorm(width, eps=1e-5)
-        self.linear1 = nn.Linear(width, config.dim_feedforward, bias=False)
-        self.linear2 = nn.Linear(config.dim_feedforward, width, bias=False)
+        self.linear1 = Linear(width, config.dim_feedforward)
+        self.linear2 = Linear(config.dim_feedforward, width)
         self.layer_scale_2 = LayerScale(width)
 
 

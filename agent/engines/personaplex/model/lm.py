@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from agent.engines.personaplex.config import CODEBOOKS, STREAMS, LMConfig
 from agent.engines.personaplex.model.depth import DepthTransformer
-from agent.engines.personaplex.model.layers import RMSNorm, module_list
+from agent.engines.personaplex.model.layers import Linear, RMSNorm, module_list
 from agent.engines.personaplex.model.temporal import TemporalTransformer
 from agent.engines.personaplex.state import KVRing
 
@@ -32,12 +31,12 @@ class PersonaPlexLM(nn.Module):
         self.text_emb = nn.Embedding(config.text_card + 1, dim)
         self.transformer = TemporalTransformer(config)
         self.out_norm = RMSNorm(dim)
-        self.text_linear = nn.Linear(dim, config.text_card, bias=False)
-        self.depformer_in = module_list(nn.Linear(dim, depth, bias=False) for _ in range(CODEBOOKS))
+        self.text_linear = Linear(dim, config.text_card)
+        self.depformer_in = module_list(Linear(dim, depth) for _ in range(CODEBOOKS))
         self.depformer_text_emb = nn.Embedding(config.text_card + 1, depth)
         self.depformer_emb = module_list(nn.Embedding(audio + 1, depth) for _ in range(CODEBOOKS - 1))
         self.depformer = DepthTransformer(config)
-        self.linears = module_list(nn.Linear(depth, audio, bias=False) for _ in range(CODEBOOKS))
+        self.linears = module_list(Linear(depth, audio) for _ in range(CODEBOOKS))
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Sum the embeddings of all streams: [B, 17, T] int64 → [B, T, E]."""
@@ -60,7 +59,7 @@ class PersonaPlexLM(nn.Module):
 
         def inputs(k: int) -> Tensor:
             before = embed(self.depformer_emb[k - 1], drawn[-1]) if k else embed(self.depformer_text_emb, text)
-            return F.linear(state, self.depformer_in[k].weight) + before
+            return self.depformer_in[k](state) + before
 
         def draw(k: int, x: Tensor) -> None:
             drawn.append(choose(k + 1, self.linears[k](x).float()))

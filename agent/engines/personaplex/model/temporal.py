@@ -7,20 +7,33 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from agent.engines.personaplex.config import LMConfig, gated_width
-from agent.engines.personaplex.model.layers import Gating, RMSNorm, module_list, rotate, rotation
+from agent.engines.personaplex.model.layers import (
+    Gating,
+    Linear,
+    RMSNorm,
+    Settled,
+    module_list,
+    packed,
+    product,
+    rotate,
+    rotation,
+)
 from agent.engines.personaplex.state import KVRing, visible
 
 
-class SelfAttention(nn.Module):
+class SelfAttention(Settled):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
-        self.out_proj = nn.Linear(width, width, bias=False)
+        self.out_proj = Linear(width, width)
+
+    def settle(self) -> None:
+        self.in_proj_weight = packed(self.in_proj_weight)
 
     def forward(self, x: Tensor, ring: KVRing, steps: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
         """[B, T, E] → [B, T, E]; writes T steps to the ring and reads its first ``mask.shape[-1]`` entries."""
-        q, k, v = F.linear(x, self.in_proj_weight).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = product(x, self.in_proj_weight).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         ring.write(rotate(k, *turn), v, steps)
         reach = mask.shape[-1]
         keys, values = ring.keys[:, :, :reach].to(x.dtype), ring.values[:, :, :reach].to(x.dtype)

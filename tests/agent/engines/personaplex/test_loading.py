@@ -9,24 +9,29 @@ import pytest
 import soundfile
 import torch
 from safetensors.torch import save_file
+from torch.nn import functional as F
 
 from agent.duplex import EngineUnavailable, load_engine
 from agent.engines.personaplex.checkpoint import checkpoint_folder, load_models
 from agent.engines.personaplex.config import SHAPES
 from agent.engines.personaplex.errors import CheckpointError, VoiceError
 from agent.engines.personaplex.loudness import loudness, normalise
-from agent.engines.personaplex.random_models import random_models
+from agent.engines.personaplex.model.layers import packed, product
+from agent.engines.personaplex.model.lm import PersonaPlexLM
 from agent.engines.personaplex.text import SentencePieces, TinyWords
 from agent.engines.personaplex.voices import FileVoices, RandomVoices, Recording
 from agent.engines.personaplex.weights import load_lm, load_mimi
 
 CPU = torch.device("cpu")
 LM_CONFIG, MIMI_CONFIG = SHAPES["tiny"]
-LM, MIMI = random_models("tiny", CPU, torch.float32)
+TENSORS = {
+    name: torch.randn(tensor.shape, generator=torch.Generator().manual_seed(len(name)))
+    for name, tensor in PersonaPlexLM(LM_CONFIG).state_dict().items()
+}
 
 
 def lm_tensors() -> dict[str, torch.Tensor]:
-    return dict(LM.state_dict())
+    return dict(TENSORS)
 
 
 def refuse(tensors: dict[str, torch.Tensor], folder: Path) -> str:
@@ -40,11 +45,27 @@ def refuse(tensors: dict[str, torch.Tensor], folder: Path) -> str:
 # Weights
 
 
-def test_a_checkpoint_of_eight_depth_steps_loads_as_it_was_saved(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_checkpoint_of_eight_depth_steps_loads_as_it_was_saved(dtype: torch.dtype, tmp_path: Path) -> None:
+    """The stacks of the depth transformer are taken apart; float32 matrices are laid out anew for the CPU."""
     save_file(lm_tensors(), tmp_path / "model.safetensors")
-    loaded = load_lm(tmp_path / "model.safetensors", LM_CONFIG, CPU, torch.float32).state_dict()
-    assert loaded.keys() == lm_tensors().keys()
-    assert all(torch.equal(loaded[name], tensor) for name, tensor in lm_tensors().items())
+    lm = load_lm(tmp_path / "model.safetensors", LM_CONFIG, CPU, dtype)
+    loaded = {name: tensor.to_dense() if tensor.is_mkldnn else tensor for name, tensor in lm.state_dict().items()}
+    for layer in range(LM_CONFIG.depformer_num_layers):
+        attention = f"depformer.layers.{layer}.self_attn"
+        for stack, parts in (("in_proj_weight", "inward"), ("out_proj.weight", "outward")):
+            loaded[f"{attention}.{stack}"] = torch.cat([loaded.pop(f"{attention}.{parts}.{k}") for k in range(8)])
+    assert loaded.keys() == TENSORS.keys()
+    assert all(torch.equal(loaded[name], tensor.to(dtype)) for name, tensor in TENSORS.items())
+
+
+def test_a_packed_matrix_is_the_matrix() -> None:
+    weight = torch.randn(384, 96)
+    laid_out = packed(weight)
+    for rows in (1, 2, 8, 50):
+        x = torch.randn(2, rows, 96)
+        torch.testing.assert_close(product(x, laid_out), F.linear(x, weight), rtol=1e-5, atol=1e-4)
+    assert torch.equal(packed(weight.bfloat16()), weight.bfloat16())
 
 
 def test_weights_are_cast_to_the_dtype_asked_for(tmp_path: Path) -> None:
