@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryFile
+from threading import Thread
 
 import structlog
 from fastapi import FastAPI
@@ -18,7 +19,9 @@ from agent.answer import CallDesk
 from agent.call import Switchboard
 from agent.duplex import DuplexEngine, load_engine
 from agent.live import LiveCalls
+from agent.own_voice import OwnVoice
 from agent.pipeline.build import warm_up
+from agent.pipeline.watch import Patience
 from agent.settings import Settings, SettingsError
 from crm.admin import pages as call_pages
 from crm.recorder import recover_lost_calls
@@ -42,7 +45,7 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     """Return the application; its lifespan migrates, starts the engine and ends the calls. One lifespan an app.
 
     ``engine`` replaces the one that the settings name. ``app.state`` holds ``settings``, ``database``,
-    ``personas``, ``calls``, ``recordings``, ``live``, ``engine``, ``desk``, and after the start
+    ``personas``, ``calls``, ``recordings``, ``live``, ``own_voice``, ``engine``, ``desk``, and after the start
     ``admin_password``: the one that was made up, or None.
 
     Raises:
@@ -55,6 +58,7 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     personas, calls = PersonaStore(database), CallStore(database)
     recordings = Recordings(settings.data_dir / "recordings")
     live = LiveCalls()
+    own_voice = OwnVoice(settings.tts)
     engine = engine or load_engine(settings.engine, settings.engine_options())
     carrier = TwilioCarrier(settings.origin, settings.auth_tokens, settings.twilio_account_sid, settings.twilio_api_url)
     desk = CallDesk(
@@ -67,6 +71,8 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
             carrier=carrier,
             ready_timeout_s=settings.engine_ready_timeout_s,
             max_call_s=settings.max_call_s,
+            patience=_patience(settings),
+            speak=own_voice,
         )
     )
     app = FastAPI(title="Parley", lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url=None)
@@ -77,6 +83,7 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
         "calls": calls,
         "recordings": recordings,
         "live": live,
+        "own_voice": own_voice,
         "engine": engine,
         "desk": desk,
     }.items():
@@ -108,6 +115,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.gather(asyncio.to_thread(warm_up), state.engine.start())
         stack.callback(state.live.close)
         await stack.enter_async_context(state.desk)
+        Thread(target=state.own_voice.load_quietly, name="own-voice", daemon=True).start()  # no caller waits for it
         yield
 
 
@@ -121,6 +129,15 @@ def _migrate(database_url: str) -> None:
         migrate.upgrade(database_url)
     elif not migrate.is_current(database_url):
         raise DatabaseError("The database is not at this version's state; run `parley db upgrade` first.")
+
+
+def _patience(settings: Settings) -> Patience:
+    return Patience(
+        caller_silence_s=settings.caller_silence_s,
+        agent_mute_s=settings.agent_mute_s,
+        engine_stall_s=settings.engine_stall_s,
+        time_warning_s=settings.time_warning_s,
+    )
 
 
 def _check_data_dir(data_dir: Path) -> None:

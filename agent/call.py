@@ -4,17 +4,21 @@ socket ─▶ claim (nonce, call, account) ─▶ session ─▶ pipeline … en
 """
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import structlog
 
 from agent.duplex import DuplexEngine, DuplexError, DuplexSession, EngineFull
 from agent.live import CallOver, CallStarted, LiveCalls
 from agent.logs import log_failure
+from agent.pipeline.announcer import Speak
+from agent.pipeline.attendant import Duties
 from agent.pipeline.build import CallPipeline
 from agent.pipeline.ending import CallEnd, Ending
+from agent.pipeline.watch import Patience
 from agent.role import role_for
-from crm.call import Call
+from crm.call import Call, Handoff
 from crm.errors import NonceRefused
 from crm.recorder import CallRecorder
 from crm.recordings import Recordings
@@ -31,11 +35,13 @@ TIME_LIMIT = Ending("time_limit", "The call reached PARLEY_MAX_CALL_S.")
 FAILED = Ending("gateway_lost", "The call failed on our side; the log of the server says where.")
 _SESSION_CLOSES_S = 5.0
 _ROW_BEFORE_CLOSE_S = 2.0
+_DUTIES_WITHIN_S = 1.0
+_TO_HANG_UP = ("agent_hung_up", "time_limit", "caller_silent")
 
 
 @dataclass(frozen=True, slots=True)
 class Switchboard:
-    """What every call of this process shares."""
+    """What every call of this process shares. Without ``speak`` nothing is said but what the engine says."""
 
     engine: DuplexEngine
     personas: PersonaStore
@@ -45,6 +51,16 @@ class Switchboard:
     carrier: Carrier
     ready_timeout_s: float
     max_call_s: float
+    patience: Patience = field(default_factory=Patience)
+    speak: Speak | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """How long a call was carried, in milliseconds of media time, and what was measured of it."""
+
+    media_ms: int = 0
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 async def claim_call(board: Switchboard, socket: MediaSocket) -> Call:
@@ -70,7 +86,7 @@ async def run_call(
     """
     structlog.contextvars.bind_contextvars(call_id=call.id)
     recorder = CallRecorder(call.id, board.calls, board.recordings)
-    media_ms = 0
+    carried = Carried()
     try:
         session = reserved or await _open_session(board, call)
     except (DuplexError, PersonaError) as error:
@@ -80,10 +96,10 @@ async def run_call(
         log_failure(log, "call could not be started", error)
         end.settle(FAILED)
     else:
-        media_ms = await _converse(board, socket, call, session, recorder, end)
+        carried = await _converse(board, socket, call, session, recorder, end)
     ending = await end.wait()
-    await _finish(board, socket, recorder, ending, media_ms)
-    if ending.outcome in ("agent_hung_up", "time_limit"):
+    await _finish(board, socket, recorder, ending, carried)
+    if ending.outcome in _TO_HANG_UP:
         await _hang_up(board.carrier, call)
 
 
@@ -97,23 +113,50 @@ async def _open_session(board: Switchboard, call: Call) -> DuplexSession:
 
 async def _converse(
     board: Switchboard, socket: MediaSocket, call: Call, session: DuplexSession, recorder: CallRecorder, end: CallEnd
-) -> int:
-    """Run the pipeline until ``end`` is settled; return how long it ran, in milliseconds of media time."""
-    limit = asyncio.get_running_loop().call_later(board.max_call_s, end.settle, TIME_LIMIT)
-    media_ms = 0
+) -> Carried:
+    """Run the pipeline until ``end`` is settled; return how long it ran and what was measured."""
+    loop = asyncio.get_running_loop()
+    timers = [loop.call_later(board.max_call_s, end.settle, TIME_LIMIT)]
     try:
-        pipeline = CallPipeline(socket, session, recorder, board.live, end, ready_timeout_s=board.ready_timeout_s)
+        duties = await _duties(board, call)
+        pipeline = CallPipeline(
+            socket, session, recorder, board.live, end, ready_timeout_s=board.ready_timeout_s, duties=duties
+        )
+        warning_s = board.patience.time_warning_s
+        if 0 < 2 * warning_s < board.max_call_s:
+            timers.append(loop.call_later(board.max_call_s - warning_s, pipeline.warn, warning_s))
+        board.live.carry(call.id, pipeline)
         board.live.publish(call.id, CallStarted(call.persona_slug or "", call.persona_title))
         log.info("call connected", persona=call.persona_slug)
         await pipeline.run()
-        media_ms = pipeline.media_ms
+        return Carried(pipeline.media_ms, pipeline.figures)
     except Exception as error:
         log_failure(log, "call failed", error)
         end.settle(FAILED)
+        return Carried()
     finally:
-        limit.cancel()
+        for timer in timers:
+            timer.cancel()
         await _close(session)
-    return media_ms
+
+
+async def _duties(board: Switchboard, call: Call) -> Duties:
+    """Read the card's menu and rules and the number's human; a call goes on without them."""
+    card, number = None, None
+    try:
+        async with asyncio.timeout(_DUTIES_WITHIN_S):
+            if call.persona_version_id is not None:
+                card = (await board.personas.version(call.persona_version_id)).card
+            number = await board.personas.number_settings(call.to_number)
+    except Exception as error:
+        log_failure(log, "call goes on without its menu", error)
+
+    def may_hand_off(handoff: Handoff) -> bool:
+        if handoff.mode == "queue" and number and number.queue_name:
+            return True
+        return bool(handoff.to or (number and number.human_number))
+
+    return Duties(card, board.patience, board.speak, may_hand_off)
 
 
 async def _close(session: DuplexSession) -> None:
@@ -125,15 +168,15 @@ async def _close(session: DuplexSession) -> None:
 
 
 async def _finish(
-    board: Switchboard, socket: MediaSocket, recorder: CallRecorder, ending: Ending, media_ms: int
+    board: Switchboard, socket: MediaSocket, recorder: CallRecorder, ending: Ending, carried: Carried
 ) -> None:
     """Write the row, then close the socket: the carrier's next question is answered from the row."""
     async with asyncio.TaskGroup() as group:
-        written = group.create_task(recorder.finish(ending.outcome, ending.reason, media_ms, ending.handoff))
+        written = group.create_task(recorder.finish(ending.outcome, ending.reason, carried.media_ms, ending.handoff))
         await asyncio.wait((written,), timeout=_ROW_BEFORE_CLOSE_S)
         await socket.close()
-    board.live.publish(recorder.call_id, CallOver(ending.outcome, media_ms))
-    log.info("call over", outcome=ending.outcome, reason=ending.reason, duration_ms=media_ms)
+    board.live.publish(recorder.call_id, CallOver(ending.outcome, carried.media_ms, carried.figures))
+    log.info("call over", outcome=ending.outcome, reason=ending.reason, duration_ms=carried.media_ms)
 
 
 async def _hang_up(carrier: Carrier, call: Call) -> None:

@@ -1,9 +1,12 @@
 """What is being said right now: calls publish, terminals and pages subscribe; nobody ever waits."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from typing import Literal
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from crm.call import Handoff
 
 QUEUED_EVENTS = 1_000
 
@@ -26,14 +29,41 @@ class Spoke:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """Something happened beside speech, as in crm.call.CallEvent."""
+
+    kind: str
+    at_ms: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CallOver:
-    """A call is over and its row is written; ``outcome`` as in crm.call."""
+    """A call is over and its row is written; ``outcome`` as in crm.call, ``figures`` by names that end in a unit."""
 
     outcome: str
     duration_ms: int
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
-LiveEvent = CallStarted | Spoke | CallOver
+LiveEvent = CallStarted | Spoke | Noted | CallOver
+
+
+class CallControl(Protocol):
+    """What an operator may do to a call that this process carries."""
+
+    @property
+    def media_ms(self) -> int:
+        """How long the call has been going, in media time."""
+        ...
+
+    def hang_up(self, user: str) -> None:
+        """End the call; ``user`` is who wants it."""
+        ...
+
+    def hand_off(self, handoff: Handoff, user: str) -> bool:
+        """Give the call to a human; False where there is nobody to give it to."""
+        ...
 
 
 class LiveCalls:
@@ -41,9 +71,29 @@ class LiveCalls:
 
     def __init__(self) -> None:
         self._subscribers: set[asyncio.Queue[tuple[str, LiveEvent] | None]] = set()
+        self._said: dict[str, deque[LiveEvent]] = {}
+        self._controls: dict[str, CallControl] = {}
+
+    def carry(self, call_id: str, control: CallControl) -> None:
+        """Say that this process carries a call, until its ``CallOver`` is published."""
+        self._controls[call_id] = control
+        self._said[call_id] = deque(maxlen=QUEUED_EVENTS)
+
+    def control(self, call_id: str) -> CallControl | None:
+        """Return the handle of a call; None where another process carries it, or nobody does."""
+        return self._controls.get(call_id)
+
+    def so_far(self, call_id: str) -> Sequence[LiveEvent]:
+        """Return the latest events of a call that this process carries, oldest first."""
+        return tuple(self._said.get(call_id, ()))
 
     def publish(self, call_id: str, event: LiveEvent) -> None:
         """Hand an event to every subscriber; call on the event loop, never blocks."""
+        if isinstance(event, CallOver):
+            self._said.pop(call_id, None)
+            self._controls.pop(call_id, None)
+        elif call_id in self._said:
+            self._said[call_id].append(event)
         for queue in self._subscribers:
             if queue.full():
                 queue.get_nowait()

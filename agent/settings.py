@@ -100,6 +100,29 @@ class Settings(BaseSettings):
     max_call_s: float = Field(
         3_600.0, gt=0, le=86_400, description="Longest call in seconds; then the agent's side hangs up."
     )
+    time_warning_s: float = Field(
+        30.0, ge=0, le=600, description="Seconds before PARLEY_MAX_CALL_S at which the caller is told; 0 says nothing."
+    )
+    caller_silence_s: float = Field(
+        15.0,
+        ge=0,
+        le=600,
+        description="Seconds of silence on both sides after which the caller is asked, and after as many again the "
+        "call ends; 0 waits for ever.",
+    )
+    agent_mute_s: float = Field(
+        8.0,
+        ge=0,
+        le=600,
+        description="Seconds a caller who has spoken waits for an agent that sends only silence before the call is "
+        "carried on by another session or a human; 0 waits for ever.",
+    )
+    engine_stall_s: float = Field(
+        1.5,
+        ge=0,
+        le=5,
+        description="Seconds without a frame from the engine after which it counts as lost; 0 leaves it at 6.",
+    )
 
     # The embedded cascade
     recogniser_workers: int = Field(

@@ -1,6 +1,7 @@
 """Where the call meets its engine: both directions run at once, and neither waits for the other.
 
-8 kHz frame ─▶ Upsampler ─▶ session.push      session.frames ─▶ Downsampler ─▶ 8 kHz frame, text, heard words
+8 kHz frame ─┬▶ Upsampler ─▶ session.push      session.frames ─▶ Downsampler ─┬▶ 8 kHz frame, text, heard words
+             └▶ Attendant ◀── keys                                  Attendant ◀┘
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import numpy as np
 import structlog
 from pipecat.frames.frames import (
     Frame,
+    InputDTMFFrame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
     LLMTextFrame,
@@ -25,16 +27,17 @@ from pipecat.utils.time import time_now_iso8601
 
 from agent.duplex import FRAME_MS, AgentFrame, DuplexSession, EngineLost, HeardWord
 from agent.logs import log_failure
+from agent.pipeline.attendant import Attendant
 from agent.pipeline.ending import CallEnd, Ending
 from agent.pipeline.frames import AgentAudioFrame, CallerAudioFrame, ResponseTimingFrame
 from telephony.audio.resample import Downsampler, Upsampler
 
 log = structlog.get_logger(__name__)
 
-SILENT_PEAK = 32  # of 32 768: -60 dBFS, where a telephone's µ-law ends too
 TEXT_GAP_FRAMES = 10  # 0.8 s without text end a response, as in pipecat's own full-duplex service
 CANCEL_S = 2.0  # an engine that ignores cancellation keeps no call alive
 MOST_UNANSWERED_FRAMES = 6_000 // FRAME_MS  # longer than a socket that takes nothing is waited for
+MOST_GAP_S = 2 * FRAME_MS / 1000  # the caller's frames come every 80 ms; a longer gap is a stall of ours or the line's
 
 
 class DuplexProcessor(FrameProcessor):
@@ -44,17 +47,22 @@ class DuplexProcessor(FrameProcessor):
     would run late by the whole time until the next pause.
     """
 
-    def __init__(self, session: DuplexSession, end: CallEnd, ready_timeout_s: float) -> None:
+    def __init__(
+        self, session: DuplexSession, attendant: Attendant, end: CallEnd, *, ready_timeout_s: float, stall_s: float
+    ) -> None:
         super().__init__(enable_direct_mode=True)
         self._session = session
+        self._attendant = attendant
         self._end = end
         self._ready_timeout_s = ready_timeout_s
+        self._stall_s = stall_s or float("inf")
         self._up = Upsampler()
         self._down = Downsampler()
         self._speaking: asyncio.Task[None] | None = None
         self._ready = False
         self._began_ms: int | None = None
         self._unanswered_frames = 0
+        self._unanswered_s = self._pushed_at = 0.0
         self._frames_since_text: int | None = None
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
@@ -63,11 +71,14 @@ class DuplexProcessor(FrameProcessor):
             self._hear(frame)
             return
         await self.push_frame(frame, direction)
+        if isinstance(frame, InputDTMFFrame):
+            self._attendant.key(frame.button.value)
         if isinstance(frame, StartFrame):
             self._speaking = self.create_task(self._speak(), "speak")
 
     async def cleanup(self) -> None:
         await super().cleanup()
+        self._attendant.close()
         if self._speaking is not None:
             await self.cancel_task(self._speaking, CANCEL_S)
             self._speaking = None
@@ -79,15 +90,25 @@ class DuplexProcessor(FrameProcessor):
         if self._began_ms is None:
             self._began_ms = frame.at_ms
         self._session.push(audio)
+        self._attendant.heard(frame.audio)
+        self._count_unanswered()
+
+    def _count_unanswered(self) -> None:
+        """Give the engine up when it is silent: by the time between frames, for those of a stall come all at once."""
+        now = time.monotonic()
         self._unanswered_frames += 1
-        if self._unanswered_frames > MOST_UNANSWERED_FRAMES:
-            self._lost("The engine answered no frame for 6 seconds.")
+        if self._unanswered_frames > 1:
+            self._unanswered_s += min(now - self._pushed_at, MOST_GAP_S)
+        self._pushed_at = now
+        if self._unanswered_s > self._stall_s or self._unanswered_frames > MOST_UNANSWERED_FRAMES:
+            self._lost(f"The engine answered no frame for {self._unanswered_s:.1f} seconds.")
 
     async def _speak(self) -> None:
         try:
             await self._take_in_prompt()
             async for frame in self._session.frames():
                 self._unanswered_frames -= 1
+                self._unanswered_s = 0.0
                 await self._say(frame)
             self._lost("The engine ended the session.")
         except EngineLost as error:
@@ -108,19 +129,16 @@ class DuplexProcessor(FrameProcessor):
         await self.push_frame(ResponseTimingFrame({"prompt_ready_ms": (time.monotonic() - started) * 1000}))
 
     def _lost(self, reason: str) -> None:
-        self._end.settle(Ending("engine_lost", reason))
+        self._end.settle(self._attendant.last_words or Ending("engine_lost", reason))
 
     async def _say(self, frame: AgentFrame) -> None:
-        pcm = self._down.process(frame.audio)
-        silent = bool(pcm.max() <= SILENT_PEAK and pcm.min() >= -SILENT_PEAK)
-        await self.push_frame(
-            AgentAudioFrame(audio=pcm.tobytes(), index=frame.index, silent=silent, closing=frame.ends_call)
-        )
+        said = self._attendant.said(frame, self._down.process(frame.audio).tobytes())
+        await self.push_frame(AgentAudioFrame(audio=said.pcm, index=frame.index, silent=said.silent, ends=said.ends))
         if frame.timings:
             await self.push_frame(ResponseTimingFrame(frame.timings))
         if frame.heard:
             await self._transcribe(frame.heard)
-        await self._tell(frame.text)
+        await self._tell(said.text)
 
     async def _transcribe(self, heard: tuple[HeardWord, ...]) -> None:
         """Send the caller's words upstream, in media time: that of the session, which began some frames later."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from pipecat.frames.frames import DataFrame, InputAudioRawFrame, SpeechOutputAudioRawFrame, SystemFrame
 
+from agent.pipeline.ending import Ending
+
 PHONE_HZ = 8_000
 
 
@@ -19,13 +21,13 @@ class CallerAudioFrame(InputAudioRawFrame):
 
 @dataclass
 class AgentAudioFrame(SpeechOutputAudioRawFrame):
-    """80 ms of the agent, 8 kHz; ``index`` counts the engine's frames. ``closing`` is the end of its goodbye."""
+    """80 ms of the agent, 8 kHz; ``index`` counts the engine's frames. ``ends`` is what follows once it was heard."""
 
     sample_rate: int = PHONE_HZ
     num_channels: int = 1
     index: int = 0
     silent: bool = False
-    closing: bool = False
+    ends: Ending | None = None
     at_ms: int = 0
 
 

@@ -6,12 +6,13 @@ source needs neither.
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from pipecat.frames.frames import Frame, StartFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from agent.pipeline.clock import MediaClock
-from agent.pipeline.ending import AGENT_HUNG_UP, CALLER_HUNG_UP, SOCKET_DROPPED, CallEnd, Ending
+from agent.pipeline.ending import CALLER_HUNG_UP, SOCKET_DROPPED, CallEnd, Ending
 from agent.pipeline.frames import AgentAudioFrame, CallerAudioFrame, FramePlayedFrame
 from agent.pipeline.playout import Playout
 from agent.pipeline.serializer import MediaSerializer
@@ -20,6 +21,7 @@ from telephony.media import PHONE
 
 NO_MEDIA_S = 10.0
 GOODBYE_HEARD_S = 3.0
+ECHO_S = 5.0
 _SAMPLES_PER_MS = PHONE.sample_hz // 1000
 
 
@@ -67,16 +69,28 @@ class PhoneInput(FrameProcessor):
 
 
 class PhoneOutput(FrameProcessor):
-    """Sends the agent's audio with marks, passes on what was sent, and ends the call once its goodbye was heard."""
+    """Sends the agent's audio with marks, passes on what was sent, and ends the call once its last words were heard.
 
-    def __init__(self, socket: MediaSocket, serializer: MediaSerializer, clock: MediaClock, end: CallEnd) -> None:
+    ``alarm`` is called once, with a sentence, if the carrier never says that it played anything.
+    """
+
+    def __init__(
+        self,
+        socket: MediaSocket,
+        serializer: MediaSerializer,
+        clock: MediaClock,
+        end: CallEnd,
+        alarm: Callable[[str], None],
+    ) -> None:
         super().__init__(enable_direct_mode=True)
         self._socket = socket
         self._serializer = serializer
         self._clock = clock
         self._end = end
-        self._closing_index: int | None = None
-        self._hanging_up: asyncio.TimerHandle | None = None
+        self._alarm = alarm
+        self._last: tuple[int, Ending] | None = None
+        self._timers: list[asyncio.TimerHandle] = []
+        self._is_sending = self._is_heard = False
         self.playout = Playout()
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
@@ -89,24 +103,32 @@ class PhoneOutput(FrameProcessor):
 
     async def cleanup(self) -> None:
         await super().cleanup()
-        if self._hanging_up is not None:
-            self._hanging_up.cancel()
+        for timer in self._timers:
+            timer.cancel()
 
     async def _play(self, frame: AgentAudioFrame) -> bool:
         now_ms = time.monotonic() * 1000
-        if not self.playout.admits(silent=frame.silent and not frame.closing, now_ms=now_ms):
+        if not self.playout.admits(silent=frame.silent and frame.ends is None, now_ms=now_ms):
             return False
         frame.at_ms = self._clock.now_ms()
-        self.playout.sent(frame.index, now_ms)
+        self.playout.sent(frame.index, now_ms, silent=frame.silent)
         for message in self._serializer.send(frame):
             await self._socket.send(message)
-        if frame.closing and self._hanging_up is None:
-            self._closing_index = frame.index
-            loop = asyncio.get_running_loop()
-            self._hanging_up = loop.call_later(GOODBYE_HEARD_S, self._end.settle, AGENT_HUNG_UP)
+        loop = asyncio.get_running_loop()
+        if not self._is_sending:
+            self._is_sending = True
+            self._timers.append(loop.call_later(ECHO_S, self._check_echo))
+        if frame.ends and self._last is None:
+            self._last = frame.index, frame.ends
+            self._timers.append(loop.call_later(GOODBYE_HEARD_S, self._end.settle, frame.ends))
         return True
+
+    def _check_echo(self) -> None:
+        if not self._is_heard:
+            self._alarm(f"The carrier did not say in {ECHO_S:g} seconds that it played anything.")
 
     def _played(self, index: int) -> None:
         self.playout.played(index, time.monotonic() * 1000)
-        if self._closing_index is not None and index >= self._closing_index:
-            self._end.settle(AGENT_HUNG_UP)
+        self._is_heard = True
+        if self._last is not None and index >= self._last[0]:
+            self._end.settle(self._last[1])
