@@ -1,70 +1,79 @@
-"""A ringing call → persona, reserved slot, row, instruction; and what its caller hears when the stream is over.
+"""Who answers a ringing call, who carries its stream, and what its caller meets when that is over.
 
-webhook ─▶ answer ─▶ ConnectStream(nonce) ─▶ media ─▶ run_call        any trouble ─▶ a spoken sentence
-action ──▶ after_stream ─▶ HangUp | a spoken sentence
+webhook ─▶ answer ─▶ ConnectStream(nonce) ─▶ media ─▶ run_call        nobody can ─▶ wait | human | voicemail | sentence
+action ──▶ what_next ─▶ agent.aftermath
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable
+from datetime import UTC, datetime
 from types import TracebackType
 from weakref import WeakValueDictionary
 
 import structlog
 
+from agent import sentences
+from agent.aftermath import LINE_IS_DOWN, Aftermath
 from agent.call import FAILED, NONCE, Switchboard, claim_call, run_call
-from agent.duplex import DuplexError, DuplexSession, EngineFull, RolePrompt
+from agent.hand_off import HandOffs
+from agent.lobby import Lobby
 from agent.logs import log_failure
+from agent.opening import Opening, Refused, new_call
 from agent.pipeline.ending import CallEnd, Ending
 from agent.reservations import EXPIRES_S, Reservations
-from agent.role import role_for
-from crm.call import Call, NewCall, Outcome
-from personas.errors import NotPublished, PersonaError, UnknownNumber
-from telephony.carrier import ConnectStream, HangUp, InboundCall, Instruction, MediaSocket, SayAndHangUp, StreamEnded
+from crm.call import Call, Handoff, Outcome, Status
+from crm.recorder import recover_lost_call
+from crm.store import LOST
+from personas.errors import BadNumberSetting
+from personas.numbers import MESSAGE, OPEN, VOICEMAIL, NumberSettings
+from telephony.carrier import (
+    ConnectStream,
+    HangUp,
+    Hold,
+    InboundCall,
+    Instruction,
+    MediaSocket,
+    NextAsked,
+    SayAndHangUp,
+    TakeMessage,
+)
 from telephony.errors import BadStream
 
 log = structlog.get_logger(__name__)
 
-APOLOGY = "We are sorry, a technical problem has ended this call. Please call again in a few minutes. Goodbye."
-REFUSALS: Mapping[Outcome, str] = {
-    "unknown_number": "The number you have called is not in service. Goodbye.",
-    "not_published": "We are sorry, this line is not open yet. Please call again later. Goodbye.",
-    "engine_full": "All our lines are busy at the moment. Please call again in a few minutes. Goodbye.",
-    "engine_unavailable": "We are sorry, we cannot take your call at the moment. Please call again later. Goodbye.",
-}
-"""What the caller hears where nobody can answer; an outcome that is not named here gets the apology."""
-
 SHUT_DOWN = Ending("gateway_lost", "The server was shut down during the call.")
 NEVER_CONNECTED = f"No media socket came within {EXPIRES_S:g} seconds of the answer."
 _LEFT_EARLY = "The carrier ended the stream before it reached us."
-_NOTHING_TO_SAY: frozenset[Outcome] = frozenset({"caller_hung_up", "agent_hung_up", "time_limit"})
-_LINE_IS_DOWN = frozenset({"completed", "canceled", "failed", "busy", "no-answer"})
-_ENGINE_OPENS_S = 5.0
+_CLOSED = "The call came outside of the number's opening hours."
+_ABANDONED = Ending("abandoned", "The caller hung up while waiting for a free line.")
 _ENDING_SETTLES_S = 0.5
 _CALLS_FINISH_S = 10.0
-
-
-class _Refused(Exception):
-    """Nobody can take the call; the message is for the operator."""
-
-    def __init__(self, outcome: Outcome, reason: str) -> None:
-        super().__init__(reason)
-        self.outcome: Outcome = outcome
-        self.reason = reason
 
 
 class CallDesk:
     """``telephony.carrier.CallHandler`` of the product; an async context manager that its calls live in."""
 
-    def __init__(self, board: Switchboard, *, reservation_s: float = EXPIRES_S) -> None:
+    def __init__(
+        self,
+        board: Switchboard,
+        *,
+        reservation_s: float = EXPIRES_S,
+        too_busy: Callable[[], str] = lambda: "",
+    ) -> None:
+        """``too_busy()`` returns a sentence while the process can take no more calls, else ""."""
         self._board = board
+        self._too_busy = too_busy
         self._group = asyncio.TaskGroup()
         self._reservations = Reservations(self._group, self._never_connected, reservation_s)
-        self._answers: dict[str, Instruction] = {}
+        self._opening = Opening(board, self._reservations, self._end_failed)
+        self._lobby = Lobby(self._group, self._abandoned)
+        self._hand_offs = HandOffs(board)
+        self._aftermath = Aftermath(self._group, board, self._opening, self._hand_offs, self._lobby)
         self._live: dict[str, CallEnd] = {}
+        self._carrying: dict[str, asyncio.Task[BadStream | None]] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._all_over = asyncio.Event()
         self._all_over.set()
-        self.draining = False
 
     async def __aenter__(self) -> "CallDesk":
         await self._group.__aenter__()
@@ -81,9 +90,19 @@ class CallDesk:
         """How many calls are connected."""
         return len(self._live)
 
+    @property
+    def draining(self) -> bool:
+        """Whether no more calls are taken."""
+        return self._aftermath.draining
+
+    @draining.setter
+    def draining(self, draining: bool) -> None:
+        self._aftermath.draining = draining
+
     async def close(self) -> None:
         """Take no more calls, end those that live and wait for their rows; harmless twice."""
         self.draining = True
+        self._lobby.close()
         for call_id in await self._reservations.release_all():
             await self._end_unconnected(call_id, SHUT_DOWN)
         for end in self._live.values():
@@ -96,10 +115,8 @@ class CallDesk:
 
     async def answer(self, call: InboundCall) -> Instruction:
         """Decide a ringing call; a repeated webhook gets the same answer and no second slot."""
-        lock = self._locks.setdefault(call.call_id, asyncio.Lock())
-        async with lock:
-            known = self._answers.get(call.call_id)
-            if known is not None:
+        async with self._lock(call.call_id):
+            if known := self._opening.known(call.call_id):
                 return known
             row = await self._board.calls.call_by_carrier_id(call.carrier, call.call_id)
             return await (self._first_answer(call) if row is None else self._answer_again(call, row))
@@ -120,75 +137,82 @@ class CallDesk:
         if refused:
             raise refused
 
-    async def after_stream(self, ended: StreamEnded) -> Instruction:
-        """Decide what the caller hears after the stream: nothing after a finished call, else why it ended."""
-        outcome = await self._outcome(ended)
-        if ended.call_status in _LINE_IS_DOWN or outcome in _NOTHING_TO_SAY:
+    async def what_next(self, asked: NextAsked) -> Instruction:
+        """Decide what comes next in a call; whatever is asked twice is answered twice, and done once."""
+        calls, carrier = self._board.calls, self._board.carrier.name
+        if asked.about_call:
+            parts = await calls.parts(carrier, asked.about_call)
+            about = next((part for part in parts if part.part == asked.part), None)
+            return await self._hand_offs.of_human(asked, about)
+        async with self._lock(asked.call_id):
+            parts = await calls.parts(carrier, asked.call_id)
+            if asked.recording_url and parts:
+                await calls.save_voicemail(parts[-1].id, asked.recording_url)
+            if asked.call_status in LINE_IS_DOWN:
+                await self._line_is_down(parts)
+                return HangUp()
+            if not parts:
+                return SayAndHangUp(sentences.APOLOGY)
+            return await self._what_next(asked, parts)
+
+    async def _what_next(self, asked: NextAsked, parts: list[Call]) -> Instruction:
+        last = parts[-1]
+        if asked.after in ("status", "recorded"):
             return HangUp()
-        return SayAndHangUp(REFUSALS.get(outcome, APOLOGY))
+        if asked.after == "record":
+            return SayAndHangUp(sentences.THANKS)
+        if asked.part and asked.part < last.part:  # asked again: the answer was the part that there is now
+            return await self._connect_again(last)
+        if asked.after in ("dial", "queue"):
+            return await self._aftermath.of_human(parts, asked)
+        if asked.after == "wait":
+            if last.status == "waiting":
+                return await self._aftermath.of_wait(parts)
+            return await self._connect_again(last)
+        outcome, handoff = await self._how_it_ended(last)
+        parts = await self._board.calls.parts(last.carrier, last.carrier_call_id)
+        return await self._aftermath.of_stream(parts, outcome, handoff)
+
+    def _lock(self, call_id: str) -> asyncio.Lock:
+        return self._locks.setdefault(call_id, asyncio.Lock())
 
     async def _first_answer(self, call: InboundCall) -> Instruction:
-        new = _new_call(call)
+        number = await self._board.personas.number_settings(call.to_number)
+        slug = _out_of_hours(number)
+        if slug in (VOICEMAIL, MESSAGE):
+            row = await self._board.calls.refuse_call(new_call(call), "out_of_hours", _CLOSED)
+            return _closed(row, slug)
+        new = new_call(call)
         try:
             if self.draining:
-                raise _Refused("engine_unavailable", "The server is shutting down.")
-            new, role = await self._role(call)
-            session = await self._open(role)
-        except _Refused as refusal:
-            await self._board.calls.refuse_call(new, refusal.outcome, refusal.reason)
-            log.warning("call refused", outcome=refusal.outcome, reason=refusal.reason)
-            return SayAndHangUp(REFUSALS.get(refusal.outcome, APOLOGY))
-        try:
-            opened = await self._board.calls.open_call(new)
-        except BaseException:
-            await session.close()
-            self._group.create_task(self._end_unconnected(call.call_id, FAILED))  # it may have been written
-            raise
-        self._reservations.hold(call.call_id, session)
-        instruction = ConnectStream({NONCE: opened.nonce})
-        self._answers[call.call_id] = instruction
-        log.info("call answered", call_id=opened.call.id, persona=new.persona_slug)
-        return instruction
+                raise Refused("engine_unavailable", "The server is shutting down.")
+            new, role = await self._opening.role(call, slug)
+            if why := self._too_busy():
+                raise Refused("engine_full", why)
+            capacity = self._board.engine.capacity()
+            if not self._lobby.is_next(call.call_id, capacity.slots - capacity.used):
+                raise Refused("engine_full", "Callers who came earlier wait for a free line.")
+            return await self._opening.connect(new, role)
+        except Refused as refusal:
+            return await self._aftermath.refuse(new, refusal, number)
 
     async def _answer_again(self, call: InboundCall, row: Call) -> Instruction:
         """Answer a webhook that was answered by another process, or that nobody followed up."""
         if row.status == "refused":
-            return SayAndHangUp(REFUSALS.get(row.outcome, APOLOGY))
-        opened = await self._board.calls.open_call(_new_call(call))
-        return ConnectStream({NONCE: opened.nonce}) if opened.nonce else HangUp()
+            number = await self._board.personas.number_settings(call.to_number)
+            slug = _out_of_hours(number)
+            is_closed = row.outcome == "out_of_hours" and slug in (VOICEMAIL, MESSAGE)
+            return _closed(row, slug) if is_closed else await self._aftermath.again(row, number)
+        if row.status == "waiting":
+            return Hold(row.part, sentences.PLEASE_WAIT)
+        return await self._connect_again(row)
 
-    async def _role(self, call: InboundCall) -> tuple[NewCall, RolePrompt]:
-        board = self._board
-        try:
-            version = await board.personas.published_for_number(call.to_number)
-        except UnknownNumber as error:
-            raise _Refused("unknown_number", str(error)) from None
-        except NotPublished as error:
-            raise _Refused("not_published", str(error)) from None
-        except PersonaError as error:  # a card that this version of Parley can't read
-            raise _Refused("not_published", str(error)) from None
-        customer = await board.calls.customer_by_number(call.from_number) if call.from_number else None
-        role = role_for(version.card, customer)
-        new = _new_call(
-            call,
-            persona_slug=version.persona_slug,
-            persona_version_id=version.id,
-            persona_title=version.card.title,
-            engine=board.engine.name,
-            role_prompt=role.text,
-        )
-        return new, role
-
-    async def _open(self, role: RolePrompt) -> DuplexSession:
-        try:
-            async with asyncio.timeout(_ENGINE_OPENS_S):
-                return await self._board.engine.open(role)
-        except EngineFull as error:
-            raise _Refused("engine_full", str(error)) from None
-        except DuplexError as error:
-            raise _Refused("engine_unavailable", str(error)) from None
-        except TimeoutError:
-            raise _Refused("engine_unavailable", f"The engine gave no slot in {_ENGINE_OPENS_S:g} seconds.") from None
+    async def _connect_again(self, row: Call) -> Instruction:
+        """Give a call that rings another nonce; one that is connected, or over, needs no instruction."""
+        if known := self._opening.known(row.carrier_call_id):
+            return known
+        opened = await self._board.calls.open_call(self._opening.as_new(row)) if row.status == "ringing" else None
+        return ConnectStream({NONCE: opened.nonce}, row.part) if opened and opened.nonce else HangUp()
 
     async def _carry(self, socket: MediaSocket, end: CallEnd) -> BadStream | None:
         """Claim and run the call; returns, because what a task raises would end the calls beside it."""
@@ -199,7 +223,10 @@ class CallDesk:
         except Exception as error:
             log_failure(log, "call could not be claimed", error)
             return BadStream("The call could not be claimed.")
+        self._opening.forget(call.carrier_call_id)
         self._live[call.carrier_call_id] = end
+        if task := asyncio.current_task():
+            self._carrying[call.carrier_call_id] = task
         self._all_over.clear()
         if self.draining:
             end.settle(SHUT_DOWN)
@@ -207,69 +234,101 @@ class CallDesk:
             await run_call(self._board, socket, call, self._reservations.take(call.carrier_call_id), end)
         except Exception as error:
             log_failure(log, "call failed", error)
-            await self._finish_row(call.id, FAILED)
+            await self._finish(call, FAILED)
         finally:
-            del self._live[call.carrier_call_id]
-            self._answers.pop(call.carrier_call_id, None)
+            self._live.pop(call.carrier_call_id, None)
+            self._carrying.pop(call.carrier_call_id, None)
             if not self._live:
                 self._all_over.set()
         return None
 
-    async def _outcome(self, ended: StreamEnded) -> Outcome:
-        """Return how the call ended; empty while nobody knows."""
-        if end := self._live.get(ended.call_id):
-            try:
-                async with asyncio.timeout(_ENDING_SETTLES_S):
-                    return (await end.wait()).outcome
-            except TimeoutError:
-                return ""
-        row = await self._board.calls.call_by_carrier_id(self._board.carrier.name, ended.call_id)
-        if row is not None and row.status == "ringing":
-            await self._reservations.release(ended.call_id)
-            hung_up = ended.call_status in _LINE_IS_DOWN
-            await self._end_unconnected(
-                ended.call_id, Ending("caller_hung_up" if hung_up else "stream_failed", _LEFT_EARLY)
-            )
-        return "" if row is None else row.outcome
+    async def _how_it_ended(self, call: Call) -> tuple[Outcome, Handoff | None]:
+        """Return how a part's stream ended, which may not have come to its row yet; "" if nobody knows."""
+        end = self._live.get(call.carrier_call_id)
+        if carrying := self._carrying.get(call.carrier_call_id):
+            await asyncio.wait((carrying,), timeout=_ENDING_SETTLES_S)
+        elif call.status == "ringing":
+            await self._reservations.release(call.carrier_call_id)
+            self._opening.forget(call.carrier_call_id)
+            await self._finish(call, Ending("stream_failed", _LEFT_EARLY), expect="ringing")
+        elif call.status == "live":
+            await self._wait_for_another_process(call)
+        row = await self._board.calls.call(call.id)
+        if row.status != "live":
+            return row.outcome, row.handoff
+        ended = row.asked or (end.ending if end else None)  # what its row can't take yet
+        return (ended.outcome, ended.handoff) if ended else ("", None)
+
+    async def _wait_for_another_process(self, call: Call) -> None:
+        """Let the process that carries a call write its end; where it is gone, keep what it left of the call."""
+        calls = self._board.calls
+        if not calls.is_left_behind(call):
+            await asyncio.sleep(_ENDING_SETTLES_S)
+            call = await calls.call(call.id)
+        if call.status != "live" or call.asked:
+            return
+        if calls.is_left_behind(call):
+            await recover_lost_call(calls, self._board.recordings, call)
+        else:  # it hangs; should it come back, it may still say better
+            await calls.finish(call.id, status="lost", **LOST["live"], expect="live")
+
+    async def _line_is_down(self, parts: list[Call]) -> None:
+        """End what goes on without a caller; a live stream ends by itself."""
+        if not parts:
+            return
+        call = parts[-1]
+        self._lobby.leave(call.carrier_call_id)
+        if call.status == "ringing":
+            await self._reservations.release(call.carrier_call_id)
+            self._opening.forget(call.carrier_call_id)
+            await self._finish(call, Ending("caller_hung_up", _LEFT_EARLY), expect="ringing")
+        elif call.status == "waiting":
+            await self._finish(call, _ABANDONED, expect="waiting")
+        for part in parts:
+            if part.handoff_result in ("dialling", "answered"):
+                await self._hand_offs.over(part, "over")
 
     async def _never_connected(self, call_id: str) -> None:
-        await self._end_unconnected(call_id, Ending("stream_failed", NEVER_CONNECTED))
+        await self._end_unconnected(call_id, Ending("stream_failed", NEVER_CONNECTED), "ringing")
 
-    async def _end_unconnected(self, call_id: str, ending: Ending) -> None:
-        """End the row of a call that still rings; one that another process carries is left alone."""
-        self._answers.pop(call_id, None)
+    async def _abandoned(self, call_id: str) -> None:
+        await self._end_unconnected(call_id, _ABANDONED, "waiting")
+
+    def _end_failed(self, call_id: str) -> None:
+        self._group.create_task(self._end_unconnected(call_id, FAILED, "ringing"))
+
+    async def _end_unconnected(self, call_id: str, ending: Ending, status: Status = "ringing") -> None:
+        """End the row of a call that still rings or waits; one that is carried, wherever, is left alone."""
+        self._opening.forget(call_id)
         try:
             row = await self._board.calls.call_by_carrier_id(self._board.carrier.name, call_id)
-            if row is not None and row.status == "ringing":
-                await self._finish_row(row.id, ending)
+            if row is not None:
+                await self._finish(row, ending, expect=status)
         except Exception as error:  # the database is away; the next start marks the call lost
             log_failure(log, "call could not be ended", error)
 
-    async def _finish_row(self, call_id: str, ending: Ending) -> None:
+    async def _finish(self, call: Call, ending: Ending, expect: Status | None = None) -> None:
+        """Write a call's end, if it is in the status ``expect``: it may just have been connected."""
         try:
-            await self._board.calls.finish(call_id, status="ended", outcome=ending.outcome, reason=ending.reason)
+            await self._board.calls.finish(
+                call.id, status="ended", outcome=ending.outcome, reason=ending.reason, expect=expect
+            )
         except Exception as error:
             log_failure(log, "call could not be written", error)
 
 
-def _new_call(
-    call: InboundCall,
-    *,
-    persona_slug: str | None = None,
-    persona_version_id: int | None = None,
-    persona_title: str = "",
-    engine: str = "",
-    role_prompt: str = "",
-) -> NewCall:
-    return NewCall(
-        carrier=call.carrier,
-        carrier_call_id=call.call_id,
-        account_id=call.account_id,
-        from_number=call.from_number,
-        to_number=call.to_number,
-        persona_slug=persona_slug,
-        persona_version_id=persona_version_id,
-        persona_title=persona_title,
-        engine=engine,
-        role_prompt=role_prompt,
-    )
+def _out_of_hours(number: NumberSettings | None) -> str:
+    """Return what a closed number does instead, "" while it is open."""
+    if number is None or number.out_of_hours == OPEN:
+        return ""
+    try:
+        return "" if number.is_open(datetime.now(UTC)) else number.out_of_hours
+    except BadNumberSetting as error:  # rather open than closed for ever
+        log.warning("opening hours can't be read", reason=str(error))
+        return ""
+
+
+def _closed(call: Call, how: str) -> Instruction:
+    if how == VOICEMAIL:
+        return TakeMessage(sentences.LEAVE_MESSAGE, call.part)
+    return SayAndHangUp(sentences.refusal("out_of_hours"))

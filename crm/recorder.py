@@ -16,6 +16,7 @@ import structlog
 from crm.call import Handoff, Outcome
 from crm.ending import CallEnd, make_end, save_end, save_unsaved
 from crm.recordings import Recordings
+from crm.recovery import recover_lost_call as recover_lost_call
 from crm.recovery import recover_lost_calls as recover_lost_calls
 from crm.store import CallStore
 from crm.tape import Tape

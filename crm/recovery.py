@@ -26,11 +26,16 @@ async def recover_lost_calls(store: CallStore, recordings: Recordings) -> int:
     saved = await save_unsaved(store, recordings)
     lost = await store.left_behind()
     for call in lost:
-        end = await asyncio.to_thread(_end, call, recordings)
-        await save_end(store, recordings, call.id, end)
+        await recover_lost_call(store, recordings, call)
     if saved or lost:
         log.warning("calls of an earlier run were recovered", lost=len(lost), saved=saved)
     return len(lost)
+
+
+async def recover_lost_call(store: CallStore, recordings: Recordings, call: Call) -> None:
+    """Save what a dead process left of one call, and mark it lost; raises like ``recover_lost_calls``."""
+    end = await asyncio.to_thread(_end, call, recordings)
+    await save_end(store, recordings, call.id, end)
 
 
 def _end(call: Call, recordings: Recordings) -> CallEnd:

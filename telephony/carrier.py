@@ -1,8 +1,8 @@
-"""The port of a phone network: signed webhooks in, call instructions out. No I/O here but ``hang_up``."""
+"""The port of a phone network: signed webhooks in, call instructions out. No I/O here but of its API, at the end."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from telephony.media import MediaProtocol, StreamStarted
 
@@ -18,20 +18,40 @@ class InboundCall:
     to_number: str
 
 
+After = Literal["stream", "dial", "queue", "wait", "record", "recorded", "brief", "accept", "leg", "status"]
+"""What an action request follows: the media stream; a human dialled, alone or in a room; a queue; a wait; a caller's
+message, and its being ready to be heard; a human's own call being answered, taken, and over; the caller's call over."""
+Result = Literal["", "answered", "busy", "no-answer", "failed", "canceled"]
+
+
 @dataclass(frozen=True, slots=True)
-class StreamEnded:
-    """The carrier asks what comes next, because the media stream of a call that may still live is over."""
+class NextAsked:
+    """The carrier asks what comes next in a call that may still live.
+
+    ``part`` is of the instruction that it followed, 0 if that is not known. ``result`` says how calling a human, or
+    the queue, went. ``about_call`` is the caller's call where ``call_id`` is the human's own.
+    """
 
     call_id: str
     account_id: str
     call_status: str
+    after: After = "stream"
+    part: int = 0
+    result: Result = ""
+    recording_url: str = ""
+    about_call: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectStream:
-    """Answer the call and stream its audio to our media socket; ``parameters`` come back in StreamStarted."""
+    """Answer the call and stream its audio to our media socket; ``parameters`` come back in StreamStarted.
+
+    Here and below ``say`` is a sentence in the carrier's own voice before it, and ``part`` comes back in NextAsked.
+    """
 
     parameters: Mapping[str, str] = field(default_factory=dict)
+    part: int = 1
+    say: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +66,62 @@ class HangUp:
     """End the call."""
 
 
-Instruction = ConnectStream | SayAndHangUp | HangUp
+@dataclass(frozen=True, slots=True)
+class DialHuman:
+    """Call ``to`` (E.164), who sees ``caller_id``, let the caller hear it ring, and join both."""
+
+    to: str
+    caller_id: str
+    part: int = 1
+    say: str = ""
+    timeout_s: int = 25
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRoom:
+    """Put the caller into a room, with music until a human (``is_human``) comes in; it is over when either leaves."""
+
+    room: str
+    part: int = 1
+    is_human: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BriefHuman:
+    """Tell a human about a caller and let them take the call by any key; ``about_call`` is the caller's."""
+
+    text: str
+    about_call: str
+    part: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueue:
+    """Put the caller into one of the carrier's queues, which humans take calls from."""
+
+    queue: str
+    part: int = 1
+    say: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Let the caller hear ringing for some seconds, then ask again."""
+
+    part: int = 1
+    say: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeMessage:
+    """Say ``text`` and record what the caller says after a tone, at most ``limit_s`` of it."""
+
+    text: str
+    part: int = 1
+    limit_s: int = 180
+
+
+Instruction = ConnectStream | SayAndHangUp | HangUp | DialHuman | JoinRoom | BriefHuman | Enqueue | Hold | TakeMessage
 
 
 class MediaSocket(Protocol):
@@ -77,18 +152,25 @@ class CallHandler(Protocol):
         """Run the call on an accepted socket until it ends; must check the call's nonce first."""
         ...
 
-    async def after_stream(self, ended: StreamEnded) -> Instruction:
-        """Decide what the caller hears once the stream is over."""
+    async def what_next(self, asked: NextAsked) -> Instruction:
+        """Decide what comes next in a call; carriers repeat these requests too."""
         ...
 
 
 class Carrier(Protocol):
-    """One phone network. Paths are relative to the public origin, e.g. ``/twilio/voice``."""
+    """One phone network. Paths are relative to the public origin, e.g. ``/twilio/voice``.
+
+    ``can_call`` says whether there are credentials to make calls with.
+    """
 
     name: str
     webhook_path: str
     action_path: str
     media_path: str
+    hold_sound_path: str
+
+    @property
+    def can_call(self) -> bool: ...
 
     def check_webhook(self, path: str, form: Mapping[str, str], headers: Mapping[str, str]) -> None:
         """Verify that the carrier made this request. ``headers`` has lower-case names.
@@ -114,8 +196,8 @@ class Carrier(Protocol):
         """
         ...
 
-    def stream_ended(self, form: Mapping[str, str]) -> StreamEnded:
-        """Read the action request's form; raises like ``inbound_call``."""
+    def next_asked(self, form: Mapping[str, str], query: Mapping[str, str]) -> NextAsked:
+        """Read an action request's form and the query of its URL; raises like ``inbound_call``."""
         ...
 
     def render(self, instruction: Instruction) -> str:
@@ -126,11 +208,21 @@ class Carrier(Protocol):
         """Return a protocol for one new socket."""
         ...
 
-    async def redirect(self, call_id: str) -> bool:
-        """Make the carrier end a live call's stream and ask what comes next; False as ``hang_up``.
+    async def redirect(self, call_id: str, *, part: int = 0, result: Result = "") -> bool:
+        """Make the carrier end what a live call does and ask what comes next; False as ``hang_up``.
+
+        It asks as after a human was dialled where ``result`` says how that went, else as after a stream.
 
         Raises:
             telephony.errors.CarrierUnavailable: the API could not be reached or refused.
+        """
+        ...
+
+    async def call_human(self, to: str, from_number: str, *, about_call: str, part: int, timeout_s: int) -> str:
+        """Call a human about a caller's call; return the new call's id. Its briefing is asked for when it is answered.
+
+        Raises:
+            telephony.errors.CarrierUnavailable: the API could not be reached or refused, or has no credentials.
         """
         ...
 

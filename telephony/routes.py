@@ -1,19 +1,20 @@
-"""The carrier's way in: two webhooks and the media socket, checked before anything of ours is touched.
+"""The carrier's way in: webhooks and the media socket, checked before anything of ours is touched.
 
 POST webhook ─▶ signature ─▶ CallHandler.answer ─▶ instruction
 WS media ─▶ signature (403 before the upgrade) ─▶ start ─▶ CallHandler.media
-POST action ─▶ signature ─▶ CallHandler.after_stream ─▶ instruction
+POST action ─▶ signature ─▶ CallHandler.what_next ─▶ instruction
 """
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import parse_qsl
 
 import structlog
 from fastapi import APIRouter, HTTPException, Request, Response, WebSocket
 from starlette.datastructures import ImmutableMultiDict
 
+from telephony.audio.ringing import ringing_wav
 from telephony.carrier import CallHandler, Carrier, Instruction, SayAndHangUp
 from telephony.errors import BadSignature, BadStream, BadWebhook
 from telephony.limits import LineLimits, MessageLimit, RateLimit
@@ -42,9 +43,15 @@ def telephony_router(
     async def webhook(request: Request) -> Response:
         return await line.instruct(request, carrier.webhook_path, line.answer)
 
+    @router.get(carrier.hold_sound_path)
+    async def hold_sound() -> Response:
+        return Response(ringing_wav(), media_type="audio/wav", headers={"Cache-Control": "public, max-age=86400"})
+
     @router.post(carrier.action_path)
     async def action(request: Request) -> Response:
-        return await line.instruct(request, carrier.action_path, line.after_stream)
+        return await line.instruct(
+            request, carrier.action_path, lambda form: line.what_next(form, request.query_params)
+        )
 
     @router.websocket(carrier.media_path)
     async def media(websocket: WebSocket) -> None:
@@ -74,10 +81,10 @@ class _Line:
             return SayAndHangUp(APOLOGY)
         return await self._handler.answer(call)
 
-    async def after_stream(self, form: Form) -> Instruction:
-        ended = self._carrier.stream_ended(form)
-        self._limit_requests(ended.call_id)
-        return await self._handler.after_stream(ended)
+    async def what_next(self, form: Form, query: Mapping[str, str]) -> Instruction:
+        asked = self._carrier.next_asked(form, query)
+        self._limit_requests(asked.call_id)
+        return await self._handler.what_next(asked)
 
     async def instruct(self, request: Request, path: str, decide: Callable[[Form], Awaitable[Instruction]]) -> Response:
         """Answer a webhook: check who asks, let ``decide``, and never leave the caller without an instruction."""

@@ -5,17 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from agent.answer import REFUSALS, CallDesk
+from agent.answer import CallDesk
 from agent.call import Switchboard
 from agent.duplex import Capacity, EngineUnavailable, RolePrompt
 from agent.live import LiveCalls
 from agent.role import role_for
+from agent.sentences import REFUSALS
 from crm.call import Customer
 from crm.recordings import Recordings
 from crm.store import CallStore
 from personas.db import Database
 from personas.store import PersonaStore
-from telephony.carrier import ConnectStream, HangUp, InboundCall, SayAndHangUp, StreamEnded
+from telephony.carrier import ConnectStream, HangUp, InboundCall, NextAsked, SayAndHangUp
 from telephony.carriers.twilio import TwilioCarrier
 from tests.agent.exchange import NOBODYS_NUMBER, NUMBER, OTHER_NUMBER, ScriptedEngine, card, ended_row
 
@@ -156,19 +157,22 @@ async def test_a_call_that_never_connects_frees_its_slot(front: Front) -> None:
         row = await ended_row(front.calls, "CA1")
         assert (row.status, row.outcome) == ("ended", "stream_failed")
         assert front.engine.capacity().used == 0
-        assert isinstance(await desk.after_stream(StreamEnded("CA1", "AC1", "in-progress")), SayAndHangUp)
 
 
 async def test_a_stream_that_never_reached_us(front: Front) -> None:
     async with front.desk() as desk:
         await desk.answer(ringing())
-        assert isinstance(await desk.after_stream(StreamEnded("CA1", "AC1", "in-progress")), SayAndHangUp)
+        again = await desk.what_next(NextAsked("CA1", "AC1", "in-progress", part=1))
+        assert isinstance(again, ConnectStream)
+        assert (again.part, front.engine.capacity().used) == (2, 1)
+        first, second = await front.calls.parts("twilio", "CA1")
+        assert (first.status, first.outcome) == ("ended", "stream_failed")
+        assert (second.status, second.continues) == ("ringing", first.id)
+        assert await desk.what_next(NextAsked("CA1", "AC1", "in-progress", part=1)) == again
+        assert isinstance(await desk.what_next(NextAsked("CA1", "AC1", "in-progress", part=2)), SayAndHangUp)
         assert front.engine.capacity().used == 0
-        row = await front.calls.call_by_carrier_id("twilio", "CA1")
-        assert row is not None
-        assert (row.status, row.outcome) == ("ended", "stream_failed")
         await desk.answer(ringing("CA2"))
-        assert await desk.after_stream(StreamEnded("CA2", "AC1", "completed")) == HangUp()
+        assert await desk.what_next(NextAsked("CA2", "AC1", "completed")) == HangUp()
         row = await front.calls.call_by_carrier_id("twilio", "CA2")
         assert row is not None
         assert (row.status, row.outcome) == ("ended", "caller_hung_up")

@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 
-from telephony.carrier import ConnectStream, HangUp, InboundCall, Instruction, MediaSocket, StreamEnded
+from telephony.carrier import ConnectStream, HangUp, InboundCall, Instruction, MediaSocket, NextAsked
 from telephony.media import AudioPacket, MediaEvent, MessageIgnored, StreamStopped
 from telephony.simulator import Phone
 
@@ -37,7 +37,7 @@ class Handler:
     answer_is: Instruction | Exception = field(default_factory=lambda: ConnectStream({"nonce": "n-1"}))
     after_is: Instruction | Exception = field(default_factory=HangUp)
     calls: list[InboundCall] = field(default_factory=list)
-    ended: list[StreamEnded] = field(default_factory=list)
+    ended: list[NextAsked] = field(default_factory=list)
     sockets: list[MediaSocket] = field(default_factory=list)
     events: list[MediaEvent | None] = field(default_factory=list)
     media_over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -53,7 +53,7 @@ class Handler:
         finally:
             self.media_over.set()
 
-    async def after_stream(self, ended: StreamEnded) -> Instruction:
+    async def what_next(self, ended: NextAsked) -> Instruction:
         self.ended.append(ended)
         return _or_raise(self.after_is)
 

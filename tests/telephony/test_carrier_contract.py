@@ -70,7 +70,7 @@ def test_a_signed_webhook_is_read(case):
     call = case.carrier.inbound_call(case.form)
     assert (call.carrier, call.call_id) == (case.carrier.name, case.call_id)
     assert (call.from_number, call.to_number) == ("+15550001", "+15550100")
-    assert case.carrier.stream_ended(case.form).call_id == case.call_id
+    assert case.carrier.next_asked(case.form, {}).call_id == case.call_id
 
 
 def test_nothing_unsigned_passes(case):
@@ -114,7 +114,7 @@ def test_a_form_without_its_call_is_refused_by_name(case):
     with pytest.raises(BadWebhook, match="lacks"):
         case.carrier.inbound_call({})
     with pytest.raises(BadWebhook, match="lacks"):
-        case.carrier.stream_ended({})
+        case.carrier.next_asked({}, {})
 
 
 def test_every_instruction_is_well_formed_and_escaped(case):

@@ -48,7 +48,7 @@ async def test_a_live_call_is_taken_to_the_action(api):
     api.statuses = [200, 404]
     assert await api.carrier.redirect(CALL) is True
     assert await api.carrier.redirect(CALL) is False
-    assert api.asked[0][3] == {"Url": "https://a.example/twilio/action", "Method": "POST"}
+    assert api.asked[0][3] == {"Url": "https://a.example/twilio/action?after=stream&part=0", "Method": "POST"}
 
 
 @pytest.mark.parametrize(("statuses", "why"), [([500], "HTTP 500"), ([401, 401], "account SID and auth token")])

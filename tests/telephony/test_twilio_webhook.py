@@ -74,9 +74,9 @@ def test_an_origin_that_is_none_is_refused_at_once(origin):
 def test_the_answer_leaves_no_dead_air():
     carrier = TwilioCarrier(ORIGIN, ["t"])
     assert carrier.render(ConnectStream({"nonce": "n1"})).endswith(
-        '<Response><Connect action="https://calls.example.com/twilio/action" method="POST">'
+        '<Response><Connect action="https://calls.example.com/twilio/action?after=stream&amp;part=1" method="POST">'
         '<Stream url="wss://calls.example.com/twilio/media"><Parameter name="nonce" value="n1" /></Stream></Connect>'
-        '<Redirect method="POST">https://calls.example.com/twilio/action</Redirect></Response>'
+        '<Redirect method="POST">https://calls.example.com/twilio/action?after=stream&amp;part=1</Redirect></Response>'
     )
     assert carrier.render(SayAndHangUp("Bye.")).endswith("<Response><Say>Bye.</Say><Hangup /></Response>")
     assert carrier.render(HangUp()).endswith("<Response><Hangup /></Response>")

@@ -7,11 +7,12 @@ says of itself; Twilio is not consistent about default ports, wss against https,
 
 import hmac
 from collections.abc import Iterator, Mapping, Sequence
+from typing import get_args
 from urllib.parse import urlsplit
 
 from twilio.request_validator import RequestValidator
 
-from telephony.carrier import InboundCall, StreamEnded
+from telephony.carrier import After, InboundCall, NextAsked, Result
 from telephony.errors import BadSignature, BadWebhook
 
 SIGNATURE_HEADER = "x-twilio-signature"
@@ -79,10 +80,44 @@ def inbound_call(form: Mapping[str, str]) -> InboundCall:
     )
 
 
-def stream_ended(form: Mapping[str, str]) -> StreamEnded:
-    """Read the form of a ``<Connect action>`` request; raises BadWebhook."""
+_AFTER: Mapping[str, After] = {name: name for name in get_args(After)}
+_RESULT_FIELDS = ("DialCallStatus", "QueueResult")
+_RESULTS: Mapping[str, Result] = {
+    "completed": "answered",
+    "answered": "answered",
+    "bridged": "answered",
+    "redirected-from-bridged": "answered",
+    "busy": "busy",
+    "no-answer": "no-answer",
+    "canceled": "canceled",
+    "hangup": "canceled",
+}
+"""DialCallStatus, QueueResult and the CallStatus of a human's own call; any other means that it failed."""
+
+
+def next_asked(form: Mapping[str, str], query: Mapping[str, str]) -> NextAsked:
+    """Read the form of an action request, and what its URL says it is about; raises BadWebhook."""
     status = form.get("CallStatus", "")[:32]
-    return StreamEnded(call_id=_sid(form, "CallSid"), account_id=_sid(form, "AccountSid"), call_status=status)
+    part = query.get("part", "")
+    after = _AFTER.get(query.get("after", ""), "stream")
+    result = next((form[name] for name in _RESULT_FIELDS if name in form), query.get("result", ""))
+    if after == "leg":
+        result = status
+    recording_url = form.get("RecordingUrl", "")
+    return NextAsked(
+        call_id=_sid(form, "CallSid"),
+        account_id=_sid(form, "AccountSid"),
+        call_status=status,
+        after=after,
+        part=int(part) if part.isascii() and part.isdigit() and len(part) < 4 else 0,
+        result=_RESULTS.get(result, "failed") if result else "",
+        recording_url=recording_url if _is_url(recording_url) else "",
+        about_call=_sid(query, "call") if "call" in query else "",
+    )
+
+
+def _is_url(text: str) -> bool:
+    return text.startswith(("https://", "http://")) and len(text) <= 500 and text.isascii() and text.isprintable()
 
 
 def _sid(form: Mapping[str, str], name: str) -> str:
