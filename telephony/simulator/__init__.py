@@ -15,21 +15,27 @@ from telephony.simulator.callers import (
     Wait,
     background_under,
 )
+from telephony.simulator.company import PhoneCompany
 from telephony.simulator.errors import BadScript, CallFailed
+from telephony.simulator.humans import HUMAN_DOES, Human
 from telephony.simulator.phone import Phone
 from telephony.simulator.recordings import load_recording, to_phone
-from telephony.simulator.result import CallResult, PhoneError, SpokenLine, Spurt, StreamResult
+from telephony.simulator.result import CallResult, HumanLeg, PhoneError, SpokenLine, Spurt, StreamResult
 from telephony.simulator.script import Script, load_script, parse_script, perform
 
 __all__ = [
+    "HUMAN_DOES",
     "Act",
     "BadScript",
     "CallFailed",
     "CallResult",
     "Caller",
     "HangUp",
+    "Human",
+    "HumanLeg",
     "Pause",
     "Phone",
+    "PhoneCompany",
     "PhoneError",
     "Press",
     "Say",

@@ -2,7 +2,7 @@
 
 import wave
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +50,9 @@ class PhoneError:
 class StreamResult:
     """One media stream. ``said`` and ``heard`` are [N] int16 at 8 kHz, aligned sample by sample.
 
-    ``backlog_ms`` is the most that ever waited to be played, ``lateness_ms`` how late this phone's own clock ever
-    was: figures of a phone that could not keep up prove nothing about the server.
+    ``begin_ms`` is the age of the call when it began. ``backlog_ms`` is the most that ever waited to be played,
+    ``lateness_ms`` how late this phone's own clock ever was: figures of a phone that could not keep up prove nothing
+    about the server.
     """
 
     stream_id: str
@@ -64,15 +65,27 @@ class StreamResult:
     clears: int = 0
     backlog_ms: int = 0
     lateness_ms: int = 0
+    begin_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HumanLeg:
+    """A human who was called: ``status`` is Twilio's of that call, ``heard`` what the line said to them."""
+
+    to: str
+    caller_id: str
+    status: str
+    heard: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """One simulated call.
+    """One simulated call. Its clock runs while the caller talks, waits, or hears it ring.
 
     ``steps`` are the instructions followed, in order, e.g. ``("Connect", "Redirect", "Hangup")``; ``sentences`` is
     what the carrier's own voice said; ``ended_by`` is "caller" or "agent"; ``streams`` is usually one. The times of
-    ``lines`` and ``agent_spurts`` are those of ``said`` and ``heard``, in which streams follow one another.
+    ``lines`` and ``agent_spurts`` are those of ``said`` and ``heard``, silent between streams. ``humans`` are the legs
+    that were made to humans; ``message`` is what was recorded of the caller, [N] int16 at 8 kHz.
     """
 
     call_id: str
@@ -83,6 +96,8 @@ class CallResult:
     lines: tuple[SpokenLine, ...]
     agent_spurts: tuple[Spurt, ...]
     streams: tuple[StreamResult, ...]
+    humans: tuple[HumanLeg, ...] = ()
+    message: NDArray[np.int16] = field(default_factory=lambda: np.zeros(0, np.int16))
 
     @property
     def stream_id(self) -> str:
@@ -96,12 +111,20 @@ class CallResult:
     @property
     def said(self) -> NDArray[np.int16]:
         """What the caller said, [N] int16 at 8 kHz."""
-        return np.concatenate([np.zeros(0, np.int16), *(stream.said for stream in self.streams)])
+        return self._placed([(stream.begin_ms, stream.said) for stream in self.streams])
 
     @property
     def heard(self) -> NDArray[np.int16]:
         """What the caller heard, [N] int16 at 8 kHz, aligned with ``said``."""
-        return np.concatenate([np.zeros(0, np.int16), *(stream.heard for stream in self.streams)])
+        return self._placed([(stream.begin_ms, stream.heard) for stream in self.streams])
+
+    @staticmethod
+    def _placed(pieces: Sequence[tuple[int, NDArray[np.int16]]]) -> NDArray[np.int16]:
+        placed = np.zeros(0, np.int16)
+        for begin_ms, pcm in pieces:
+            gap = begin_ms * PHONE.sample_hz // 1000 - placed.size
+            placed = np.concatenate((placed, np.zeros(max(0, gap), np.int16), pcm))
+        return placed
 
     def save(self, path: Path) -> None:
         """Write both tracks as a WAV: caller left, agent right, 16 bits at 8 kHz."""

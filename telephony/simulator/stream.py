@@ -42,7 +42,7 @@ class StreamOffer:
 async def stream(offer: StreamOffer, caller: Caller, ear: AgentEar, *, begin_ms: int, until_ms: float) -> StreamResult:
     """Open the media socket and talk until the caller hangs up, the server closes, or the call is ``until_ms`` old.
 
-    ``begin_ms`` is the age of the call by its media: what earlier streams of it lasted. ``ear`` hears the agent.
+    ``begin_ms`` is the age of the call. ``ear`` hears the agent.
     """
     phone = _Stream(offer, caller, ear, begin_ms)
     try:
@@ -138,6 +138,7 @@ class _Stream:
             clears=self._clears,
             backlog_ms=self._backlog_ms,
             lateness_ms=round(self._lateness_s * 1000),
+            begin_ms=self._begin_ms,
         )
 
     async def _tick(self, socket: ClientConnection, act: Act) -> None:
