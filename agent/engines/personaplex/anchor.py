@@ -110,8 +110,8 @@ class Anchor:
         state, slot = self._state, self._slot
         shift = self._position - self._taken
         for ring, spare in zip(state.rings, self._spare, strict=True):
-            ring.keys[slot, :, : self._taken].copy_(spare.keys[0, :, : self._taken])
-            ring.values[slot, :, : self._taken].copy_(spare.values[0, :, : self._taken])
+            for mine, rebuilt in zip(ring.parts, spare.parts, strict=True):
+                mine[slot, :, : self._taken].copy_(rebuilt[0, :, : self._taken])
         window = state.window
         window.tokens[slot] = window.tokens[slot].roll(-(shift % TOKEN_COLUMNS), dims=-1)
         window.forced[slot] = window.forced[slot].roll(-(shift % TOKEN_COLUMNS), dims=-1)

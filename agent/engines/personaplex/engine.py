@@ -22,8 +22,9 @@ from agent.duplex import (
 )
 from agent.engines.personaplex.checkpoint import load_models
 from agent.engines.personaplex.loop import Call, Counters, Loop
-from agent.engines.personaplex.memory import slots_that_fit
+from agent.engines.personaplex.memory import free_bytes, slots_that_fit
 from agent.engines.personaplex.prefill import ImageCache
+from agent.engines.personaplex.state import NARROW
 from agent.engines.personaplex.ticker import Ticker, TickerOptions, check_sampling
 from agent.engines.personaplex.voices import Voices
 
@@ -45,10 +46,14 @@ class EngineOptions:
     device: str
     slots: int
     anchor_s: float
+    kv: str = ""
+    """What keys and values are kept in: ``fp8``, or like the weights if empty."""
+    eager: bool = False
+    """Ticks without CUDA graphs."""
 
     @classmethod
     def read(cls, options: Mapping[str, str]) -> "EngineOptions":
-        """Read ``engine_checkpoint``, ``engine_voices``, ``engine_device``, ``engine_slots``, ``engine_anchor_s``.
+        """Read ``engine_checkpoint``, ``…_voices``, ``…_device``, ``…_slots``, ``…_anchor_s``, ``…_kv``, ``…_eager``.
 
         Raises:
             EngineUnavailable: one of them is missing or can't be used.
@@ -69,7 +74,11 @@ class EngineOptions:
             anchor_s = -1.0
         if not 0 <= anchor_s <= 3600:
             raise EngineUnavailable("PARLEY_ENGINE_ANCHOR_S must be seconds from 0 (off) up.")
-        return cls(checkpoint, options.get("engine_voices", ""), device, int(slots), anchor_s)
+        kv = options.get("engine_kv", "")
+        if kv not in ("", "fp8"):
+            raise EngineUnavailable(f"PARLEY_ENGINE_KV must be fp8, or empty for the weights' precision, not {kv!r}.")
+        eager = options.get("engine_eager", "").lower() == "true"
+        return cls(checkpoint, options.get("engine_voices", ""), device, int(slots), anchor_s, kv, eager)
 
 
 class PersonaPlexEngine:
@@ -104,8 +113,10 @@ class PersonaPlexEngine:
             raise EngineUnavailable(f"The model does not fit on {device}; take a larger card.") from error
         if models.is_random:
             log.warning("model has random weights: it babbles, for trying the plumbing only", shape=options.checkpoint)
-        slots = slots_that_fit(models, options.slots, dtype, spare=options.anchor_s > 0)
-        ticker = Ticker(models, TickerOptions(slots, dtype, anchor_s=options.anchor_s))
+        kept = NARROW if options.kv else dtype
+        free = free_bytes(device)
+        slots = slots_that_fit(models, options.slots, kept, spare=options.anchor_s > 0, free=free)
+        ticker = Ticker(models, TickerOptions(slots, kept, anchor_s=options.anchor_s, eager=options.eager))
         ticker.warm_up()
         self._voices = models.voices
         self._ticker = ticker

@@ -152,6 +152,7 @@ def ready_ms(models: Models, dtype: torch.dtype) -> dict[str, float]:
 def tick_figures(models: Models, dtype: torch.dtype, slots: int, ring: int, plan: Plan) -> TickFigures:
     """Tick ``slots`` calls that began at different times, each with up to ``ring`` steps in its ring."""
     ticker = Ticker(models, TickerOptions(slots, dtype))
+    ticker.warm_up()
     ticker.place([max(1, ring - 7 * slot) for slot in range(slots)])
     noise = np.random.default_rng(0).normal(0, 0.1, (slots, FRAME_SAMPLES)).astype(np.float32)
     frames = dict(enumerate(noise))

@@ -1,19 +1,25 @@
 """How many calls a device holds: free memory, what one call takes, what the rest needs."""
 
+from pathlib import Path
+
 import structlog
 import torch
 
 from agent.engines.personaplex.checkpoint import Models
 from agent.engines.personaplex.errors import CheckpointError
+from agent.engines.personaplex.model.temporal import WIDENED_SLOTS
 from agent.engines.personaplex.slots import ring_bytes
+from agent.engines.personaplex.state import NARROW
 
 CPU_SLOTS = 4
 """Where nothing else is said; a CPU is for trying things."""
 
-RESERVED_BYTES = 4 * 1024**3
-"""Kept prompts (2 GiB) and working memory of a tick and of a chunk of a prompt."""
-
 GIB = 1024**3
+CACHE_BYTES = GIB
+"""Kept keys and values of voices and role prompts: seven whole prompts of 300 frames in bfloat16."""
+
+WORKING_BYTES = GIB
+"""What a tick, a chunk of a prompt and CUDA's libraries need while they run."""
 
 log = structlog.get_logger(__name__)
 
@@ -25,27 +31,46 @@ def slot_bytes(models: Models, dtype: torch.dtype) -> int:
     return ring_bytes(config, dtype) + codec
 
 
-def slots_that_fit(models: Models, wanted: int, dtype: torch.dtype, *, spare: bool) -> int:
-    """Return ``wanted`` slots, or as many as fit if 0 are; on a CPU the count is taken as it is.
+def reserved_bytes(models: Models, dtype: torch.dtype, *, spare: bool) -> int:
+    """Return what must stay free beside the slots; ``spare`` is one more ring, for re-anchoring."""
+    config, weight = models.lm.config, models.lm.text_emb.weight.dtype
+    widened = WIDENED_SLOTS * ring_bytes(config, weight) // config.num_layers if dtype == NARROW else 0
+    return CACHE_BYTES + WORKING_BYTES + widened + (ring_bytes(config, dtype) if spare else 0)
 
-    ``spare`` sets one more ring apart, for re-anchoring.
+
+def free_bytes(device: torch.device) -> int | None:
+    """Return the memory that can still be taken, or None where the system does not say."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        return torch.cuda.mem_get_info(device)[0]
+    known = Path("/proc/meminfo")
+    if not known.is_file():
+        return None
+    sizes = dict(line.split(":") for line in known.read_text().splitlines())
+    return int(sizes["MemAvailable"].removesuffix("kB")) * 1024
+
+
+def slots_that_fit(models: Models, wanted: int, dtype: torch.dtype, *, spare: bool, free: int | None) -> int:
+    """Return ``wanted`` slots, or as many as fit if 0 are, on a CPU four at most.
+
+    Args:
+        spare: set one more ring apart, for re-anchoring.
+        free: bytes of memory, see ``free_bytes``; None takes the count as it is.
 
     Raises:
         CheckpointError: they do not fit; the sentence holds the arithmetic.
     """
-    if models.device.type != "cuda":
+    if free is None:
         return wanted or CPU_SLOTS
-    free, _ = torch.cuda.mem_get_info(models.device)
     each = slot_bytes(models, dtype)
-    spare_bytes = ring_bytes(models.lm.config, dtype) if spare else 0
-    reserved = RESERVED_BYTES + spare_bytes
-    fit = (free - reserved) // each
-    sum_of = (
-        f"({free / GIB:.1f} GiB free - {reserved / GIB:.1f} GiB reserved) / {each / GIB:.2f} GiB a call = {max(fit, 0)}"
-    )
+    reserved = reserved_bytes(models, dtype, spare=spare)
+    fit = max((free - reserved) // each, 0)
+    sum_of = f"({free / GIB:.1f} GiB free - {reserved / GIB:.1f} GiB reserved) / {each / GIB:.3f} GiB a call = {fit}"
     if fit < max(wanted, 1):
         raise CheckpointError(
-            f"{wanted or 1} slots do not fit on {models.device}: {sum_of}; lower PARLEY_ENGINE_SLOTS."
+            f"{wanted or 1} slots do not fit on {models.device}: {sum_of}; lower --slots (PARLEY_ENGINE_SLOTS)"
+            + (", or keep keys and values in 8 bits with PARLEY_ENGINE_KV=fp8." if dtype != NARROW else ".")
         )
-    log.info("slots fit", arithmetic=sum_of, slots=wanted or fit)
-    return wanted or fit
+    slots = wanted or (fit if models.device.type == "cuda" else min(fit, CPU_SLOTS))
+    log.info("slots fit", arithmetic=sum_of, slots=slots)
+    return slots

@@ -22,32 +22,27 @@ CHUNK_STEPS = 64
 
 @dataclass(frozen=True, slots=True)
 class RingImage:
-    """The first ``steps`` entries of one slot's rings: [H, steps, D] keys and values a layer."""
+    """The first ``steps`` entries of one slot's rings: [H, steps, …], the parts of one layer after another's."""
 
-    keys: list[Tensor]
-    values: list[Tensor]
+    parts: list[Tensor]
 
     @classmethod
     @torch.no_grad()
     def take(cls, rings: Sequence[KVRing], slot: int, steps: int) -> "RingImage":
-        return cls(
-            [ring.keys[slot, :, :steps].clone() for ring in rings],
-            [ring.values[slot, :, :steps].clone() for ring in rings],
-        )
+        return cls([part[slot, :, :steps].clone() for ring in rings for part in ring.parts])
 
     @torch.no_grad()
     def put(self, rings: Sequence[KVRing], slot: int) -> None:
-        for ring, keys, values in zip(rings, self.keys, self.values, strict=True):
-            ring.keys[slot, :, : keys.shape[1]].copy_(keys)
-            ring.values[slot, :, : values.shape[1]].copy_(values)
+        for part, kept in zip((part for ring in rings for part in ring.parts), self.parts, strict=True):
+            part[slot, :, : self.steps].copy_(kept)
 
     @property
     def steps(self) -> int:
-        return self.keys[0].shape[1]
+        return self.parts[0].shape[1]
 
     @property
     def byte_count(self) -> int:
-        return sum(tensor.numel() * tensor.element_size() for tensor in (*self.keys, *self.values))
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.parts)
 
 
 @dataclass(slots=True)

@@ -44,11 +44,12 @@ class SamplingRows(Stream):
             (self.audio_temperature, self.audio_top_k) if stream else (self.text_temperature, self.text_top_k)
         )
         values, tokens = logits.topk(min(MOST_TOP_K, logits.shape[-1]), dim=-1)
-        scaled = values / torch.where(temperature > 0, temperature, 1.0)[:, None]
+        is_greedy = temperature <= 0
+        scaled = values / temperature.masked_fill(is_greedy, 1.0)[:, None]
         noisy = scaled + gumbel(self.seed, self.drawn, stream, tokens)
         rank = torch.arange(values.shape[-1], device=logits.device)
         noisy = noisy.masked_fill(rank >= top_k[:, None], -torch.inf)
-        place = torch.where(temperature > 0, noisy.argmax(dim=-1), 0)
+        place = noisy.argmax(dim=-1).masked_fill(is_greedy, 0)
         return tokens.gather(1, place[:, None])[:, 0]
 
 

@@ -17,7 +17,7 @@ from agent.engines.personaplex.delays import TokenWindow
 from agent.engines.personaplex.mimi.codec import Mimi
 from agent.engines.personaplex.mimi.conv import CodecState
 from agent.engines.personaplex.sampler import SamplingRows
-from agent.engines.personaplex.state import KVRing, Stream
+from agent.engines.personaplex.state import NARROW, KVRing, Stream
 
 
 @dataclass(slots=True)
@@ -77,5 +77,6 @@ def empty_rings(slots: int, config: LMConfig, device: torch.device, dtype: torch
 
 
 def ring_bytes(config: LMConfig, dtype: torch.dtype) -> int:
-    """Return how many bytes of keys and values one slot takes."""
-    return 2 * config.num_layers * config.context * config.dim * dtype.itemsize
+    """Return how many bytes of keys and values one slot takes, the scales of 8-bit ones included."""
+    scales = config.num_heads * torch.bfloat16.itemsize if dtype == NARROW else 0
+    return 2 * config.num_layers * config.context * (config.dim * dtype.itemsize + scales)

@@ -14,27 +14,43 @@ from dataclasses import dataclass, fields, is_dataclass
 import torch
 from torch import Tensor
 
+NARROW = torch.float8_e4m3fn
+"""Keys and values of 8 bits (OCP FP8, E4M3): four bits of exponent, three of fraction."""
+
+_NARROW_MOST = 448.0
+_LEAST_SCALE = 2.0**-60
+
 
 @dataclass(slots=True)
 class KVRing:
     """Keys and values of one layer. B slots, H heads, C capacity, D head width.
 
     Step ``p`` of a slot is kept at entry ``p % C``. Shapes and addresses never change.
+    ``scales`` [B, H, C, 2] bfloat16, where keys and values are ``NARROW``: what each key and each value was divided
+    by, so that its largest component is the largest that 8 bits hold. The others are off by a 16th at most.
     """
 
     keys: Tensor
     values: Tensor
+    scales: Tensor | None = None
 
     @classmethod
     def empty(
         cls, slots: int, heads: int, capacity: int, width: int, device: torch.device, dtype: torch.dtype
     ) -> "KVRing":
         shape = (slots, heads, capacity, width)
-        return cls(torch.zeros(shape, device=device, dtype=dtype), torch.zeros(shape, device=device, dtype=dtype))
+        keys, values = (torch.zeros(shape, device=device, dtype=dtype) for _ in range(2))
+        scales = torch.zeros(*shape[:3], 2, device=device, dtype=torch.bfloat16) if dtype == NARROW else None
+        return cls(keys, values, scales)
 
     @property
     def capacity(self) -> int:
         return self.keys.shape[2]
+
+    @property
+    def parts(self) -> list[Tensor]:
+        """All tensors, each [B, H, C, …]."""
+        return [self.keys, self.values] if self.scales is None else [self.keys, self.values, self.scales]
 
     def write(self, k: Tensor, v: Tensor, steps: Tensor) -> None:
         """Write [B, H, T, D] at steps [B, T] int64.
@@ -43,12 +59,28 @@ class KVRing:
         T may not exceed C: two steps of one call would share an entry.
         """
         entries = (steps % self.capacity)[:, None, :, None].expand_as(k)
-        self.keys.scatter_(2, entries, k.to(self.keys.dtype))
-        self.values.scatter_(2, entries, v.to(self.values.dtype))
+        if self.scales is None:
+            self.keys.scatter_(2, entries, k.to(self.keys.dtype))
+            self.values.scatter_(2, entries, v.to(self.values.dtype))
+            return
+        both = torch.stack((k, v), dim=3).float()
+        scales = (both.abs().amax(-1) / _NARROW_MOST).clamp(min=_LEAST_SCALE).to(self.scales.dtype)
+        self.scales.scatter_(2, entries[..., :2], scales)
+        narrow = (both / scales[..., None].float()).clamp(-_NARROW_MOST, _NARROW_MOST).to(NARROW)
+        for held, new in zip((self.keys, self.values), narrow.unbind(3), strict=True):
+            held.view(torch.uint8).scatter_(2, entries, new.view(torch.uint8))  # scatter_ knows no 8-bit floats
+
+    def read(self, slots: slice, reach: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Return the first ``reach`` keys and values of some slots, [b, H, R, D]; views if they are of ``dtype``."""
+        keys, values = (held[slots, :, :reach].to(dtype) for held in (self.keys, self.values))
+        if self.scales is None:
+            return keys, values
+        scales = self.scales[slots, :, :reach].to(dtype)
+        return keys * scales[..., :1], values * scales[..., 1:]
 
     def rows(self, slots: slice) -> "KVRing":
         """Return a view of some slots' rings."""
-        return KVRing(self.keys[slots], self.values[slots])
+        return KVRing(self.keys[slots], self.values[slots], None if self.scales is None else self.scales[slots])
 
 
 def visible(steps: Tensor, capacity: int, reach: int, *, written_together: bool = False) -> Tensor:

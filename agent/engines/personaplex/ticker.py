@@ -18,11 +18,13 @@ from agent.duplex import FRAME_MS, FRAME_SAMPLES, RolePrompt, Samples, Sampling
 from agent.engines.personaplex.anchor import HISTORY_SLACK, Anchor, Schedule
 from agent.engines.personaplex.checkpoint import Models
 from agent.engines.personaplex.errors import PromptError
+from agent.engines.personaplex.graph import Step, bucket, reaches
+from agent.engines.personaplex.memory import CACHE_BYTES
 from agent.engines.personaplex.prefill import CHUNK_STEPS, ImageCache, Prefill, RingImage
 from agent.engines.personaplex.prompt import PromptSteps, Voice, prompt_steps, wrap
 from agent.engines.personaplex.sampler import MOST_TOP_K
 from agent.engines.personaplex.slots import EngineState, empty_rings
-from agent.engines.personaplex.step import reach_of, tick
+from agent.engines.personaplex.step import reach_of
 from agent.engines.personaplex.voices import Recording
 
 Chunks = Generator[None, None, None]
@@ -42,9 +44,11 @@ class TickerOptions:
 
     slots: int
     dtype: torch.dtype
-    cache_bytes: int = 2 * 1024**3
+    cache_bytes: int = CACHE_BYTES
     anchor_s: float = 0.0
     """Seconds of a call that are kept when its slot is rebuilt; 0 leaves it to lose its prompt."""
+    eager: bool = False
+    """Do without CUDA graphs, to look for faults; a CPU always does."""
 
 
 class Ticker:
@@ -68,7 +72,9 @@ class Ticker:
         self._steps = [0] * options.slots
         self._quiet = [0] * options.slots
         self._prompts: dict[int, tuple[PromptSteps, Hashable]] = {}
-        self._bucket = max(64, config.context // 8)
+        self._bucket = bucket(config.context)
+        self._step = Step(models.lm, models.mimi, self.state)
+        self._is_eager = options.eager or models.device.type != "cuda"
 
     def tick(self, frames: Mapping[int, Samples]) -> dict[int, tuple[Samples, int]]:
         """Take one frame of some slots; return each one's sound and text token."""
@@ -79,8 +85,7 @@ class Ticker:
         live[list(frames)] = True
         longest = max((self._steps[slot] for slot in frames), default=0)
         reach = reach_of(longest, self._models.lm.config.context, self._bucket)
-        samples, live = torch.from_numpy(heard).to(self._device), live.to(self._device)
-        said = tick(self._models.lm, self._models.mimi, self.state, samples, live, reach)
+        said = self._step.run(torch.from_numpy(heard), live, reach)
         sound = np.clip(np.nan_to_num(said.samples.float().cpu().numpy()), -1.0, 1.0)
         text = said.tokens[:, 0].tolist()
         for slot in frames:
@@ -95,7 +100,13 @@ class Ticker:
         self.state.window.offset.copy_(torch.tensor(steps) + 1)
 
     def warm_up(self) -> None:
-        """Tick once with no slot live, so that the first call does not pay for what is set up then."""
+        """Capture the tick on CUDA; tick once with no slot live, so that no call pays for what is set up then.
+
+        Raises:
+            CheckpointError: the tick can't be captured.
+        """
+        if not self._is_eager:
+            self._step.capture(reaches(self._models.lm.config.context))
         self.tick({})
 
     def fetch(self, voice_name: str) -> Voice | Recording:

@@ -20,6 +20,9 @@ from agent.engines.personaplex.model.layers import (
 )
 from agent.engines.personaplex.state import KVRing, visible
 
+WIDENED_SLOTS = 8
+"""Slots whose 8-bit keys and values are widened at once: bounds the memory that it takes."""
+
 
 class SelfAttention(Settled):
     def __init__(self, width: int, heads: int) -> None:
@@ -35,10 +38,13 @@ class SelfAttention(Settled):
         """[B, T, E] → [B, T, E]; writes T steps to the ring and reads its first ``mask.shape[-1]`` entries."""
         q, k, v = product(x, self.in_proj_weight).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         ring.write(rotate(k, *turn), v, steps)
-        reach = mask.shape[-1]
-        keys, values = ring.keys[:, :, :reach].to(x.dtype), ring.values[:, :, :reach].to(x.dtype)
-        seen = F.scaled_dot_product_attention(rotate(q, *turn), keys, values, attn_mask=mask[:, None])
-        return self.out_proj(seen.transpose(1, 2).flatten(2))
+        slots, reach, q = x.shape[0], mask.shape[-1], rotate(q, *turn)
+        at_once = slots if ring.scales is None else WIDENED_SLOTS
+        seen = []
+        for group in (slice(first, first + at_once) for first in range(0, slots, at_once)):
+            keys, values = ring.read(group, reach, x.dtype)
+            seen.append(F.scaled_dot_product_attention(q[group], keys, values, attn_mask=mask[group, None]))
+        return self.out_proj(torch.cat(seen).transpose(1, 2).flatten(2))
 
 
 class TemporalLayer(nn.Module):

@@ -151,7 +151,7 @@ def test_bfloat16_models_and_rings_take_any_voice(voice: Voice) -> None:
 
 
 def image(steps: int) -> RingImage:
-    return RingImage([torch.zeros(2, steps, 4)], [torch.zeros(2, steps, 4)])
+    return RingImage([torch.zeros(2, steps, 4), torch.zeros(2, steps, 4)])
 
 
 def test_the_cache_keeps_to_its_bytes_and_drops_what_was_not_used() -> None:
