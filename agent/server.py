@@ -14,6 +14,7 @@ from agent.answer import CallDesk
 from agent.app import create_app
 from agent.duplex import DuplexEngine
 from agent.settings import Settings, SettingsError
+from agent.websocket import EagerWebSocket
 
 MOST_MESSAGE_BYTES = 2 * 1024 * 1024
 """A carrier's messages have hundreds of bytes; what is longer than this ends the socket, what is odd does not."""
@@ -100,6 +101,7 @@ def _config(app: FastAPI) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        ws=EagerWebSocket,
         ws_max_size=MOST_MESSAGE_BYTES,
         ws_per_message_deflate=False,
         ws_ping_interval=None,  # a call without audio for 10 s ends by itself

@@ -43,21 +43,24 @@ class RouteSocket:
 
     async def read(self) -> None:
         """Take in messages until the other side is gone, says nothing for 20 s, or too much; run beside the call."""
+        loop = asyncio.get_running_loop()
+        renew_s = 0.0
         try:
-            while True:
-                async with asyncio.timeout(_SILENT_LINE_S):
-                    message = await _next_message(self._websocket)
-                if message is None:
-                    break
-                if not self._limit.allows(message):
-                    log.warning("media socket flooded", stream_id=self.start.stream_id)
-                    await self.close(POLICY_VIOLATION, "The media socket sent more than any call does.")
-                    break
-                if len(self._messages) >= _QUEUED_MESSAGES:
-                    self._messages.popleft()
-                    self.lost_messages += 1
-                self._messages.append(message)
-                self._news.set()
+            async with asyncio.timeout(_SILENT_LINE_S) as silence:
+                while (message := await _next_message(self._websocket)) is not None:
+                    now_s = loop.time()
+                    if now_s >= renew_s:  # a timer for each message would cost as much as the message
+                        silence.reschedule(now_s + _SILENT_LINE_S)
+                        renew_s = now_s + 1
+                    if not self._limit.allows(message):
+                        log.warning("media socket flooded", stream_id=self.start.stream_id)
+                        await self.close(POLICY_VIOLATION, "The media socket sent more than any call does.")
+                        break
+                    if len(self._messages) >= _QUEUED_MESSAGES:
+                        self._messages.popleft()
+                        self.lost_messages += 1
+                    self._messages.append(message)
+                    self._news.set()
         except TimeoutError:
             log.warning("media socket fell silent", stream_id=self.start.stream_id)
         finally:

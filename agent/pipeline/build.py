@@ -42,7 +42,7 @@ _TEARDOWN_S = 2.0
 
 
 def warm_up() -> None:
-    """Design the filters: two seconds that the first caller must not wait for. Blocks; call in a thread."""
+    """Make the filters' tables, which the first caller must not wait for. Blocks; call in a thread."""
     Upsampler()
     Downsampler()
 

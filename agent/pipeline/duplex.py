@@ -21,13 +21,14 @@ from pipecat.frames.frames import (
     TTSStoppedFrame,
     TTSTextFrame,
 )
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.processors.frame_processor import FrameDirection
 from pipecat.utils.text.base_text_aggregator import TextType
 from pipecat.utils.time import time_now_iso8601
 
 from agent.duplex import FRAME_MS, AgentFrame, DuplexSession, EngineLost, HeardWord
 from agent.logs import log_failure
 from agent.pipeline.attendant import Attendant
+from agent.pipeline.direct import DirectProcessor
 from agent.pipeline.ending import CallEnd, Ending
 from agent.pipeline.frames import AgentAudioFrame, CallerAudioFrame, ResponseTimingFrame
 from telephony.audio.resample import Downsampler, Upsampler
@@ -40,7 +41,7 @@ MOST_UNANSWERED_FRAMES = 6_000 // FRAME_MS  # longer than a socket that takes no
 MOST_GAP_S = 2 * FRAME_MS / 1000  # the caller's frames come every 80 ms; a longer gap is a stall of ours or the line's
 
 
-class DuplexProcessor(FrameProcessor):
+class DuplexProcessor(DirectProcessor):
     """One session in a pipeline. Settles the call's end when the engine is lost or answers no more.
 
     What the caller says before the engine is ready is not pushed: it would be answered all at once, and the call
@@ -50,7 +51,7 @@ class DuplexProcessor(FrameProcessor):
     def __init__(
         self, session: DuplexSession, attendant: Attendant, end: CallEnd, *, ready_timeout_s: float, stall_s: float
     ) -> None:
-        super().__init__(enable_direct_mode=True)
+        super().__init__()
         self._session = session
         self._attendant = attendant
         self._end = end

@@ -2,19 +2,20 @@
 
 import numpy as np
 from pipecat.frames.frames import Frame, InputDTMFFrame, TranscriptionFrame, TTSTextFrame
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.processors.frame_processor import FrameDirection
 
 from agent.live import LiveCalls, Spoke
 from agent.pipeline.clock import MediaClock
+from agent.pipeline.direct import DirectProcessor
 from agent.pipeline.frames import AgentAudioFrame, CallerAudioFrame, FramePlayedFrame, ResponseTimingFrame
 from crm.recorder import CallRecorder
 
 
-class Tap(FrameProcessor):
+class Tap(DirectProcessor):
     """Copies one direction to the call's recorder and the live view, stamped by media time."""
 
     def __init__(self, recorder: CallRecorder, live: LiveCalls, clock: MediaClock) -> None:
-        super().__init__(enable_direct_mode=True)
+        super().__init__()
         self._recorder = recorder
         self._live = live
         self._clock = clock

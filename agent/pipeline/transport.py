@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable
 
 from pipecat.frames.frames import Frame, StartFrame
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.processors.frame_processor import FrameDirection
 
 from agent.pipeline.clock import MediaClock
+from agent.pipeline.direct import DirectProcessor
 from agent.pipeline.ending import CALLER_HUNG_UP, SOCKET_DROPPED, CallEnd, Ending
 from agent.pipeline.frames import AgentAudioFrame, CallerAudioFrame, FramePlayedFrame
 from agent.pipeline.playout import Playout
@@ -25,11 +26,11 @@ ECHO_S = 5.0
 _SAMPLES_PER_MS = PHONE.sample_hz // 1000
 
 
-class PhoneInput(FrameProcessor):
+class PhoneInput(DirectProcessor):
     """Reads the socket until the stream stops, the socket drops or no audio comes for 10 s."""
 
     def __init__(self, socket: MediaSocket, serializer: MediaSerializer, clock: MediaClock, end: CallEnd) -> None:
-        super().__init__(enable_direct_mode=True)
+        super().__init__()
         self._socket = socket
         self._serializer = serializer
         self._clock = clock
@@ -68,7 +69,7 @@ class PhoneInput(FrameProcessor):
             self._end.settle(Ending("stream_failed", f"No audio came from the carrier for {NO_MEDIA_S:g} seconds."))
 
 
-class PhoneOutput(FrameProcessor):
+class PhoneOutput(DirectProcessor):
     """Sends the agent's audio with marks, passes on what was sent, and ends the call once its last words were heard.
 
     ``alarm`` is called once, with a sentence, if the carrier never says that it played anything.
@@ -82,7 +83,7 @@ class PhoneOutput(FrameProcessor):
         end: CallEnd,
         alarm: Callable[[str], None],
     ) -> None:
-        super().__init__(enable_direct_mode=True)
+        super().__init__()
         self._socket = socket
         self._serializer = serializer
         self._clock = clock

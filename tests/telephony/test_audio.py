@@ -1,13 +1,16 @@
 """What the ear would notice: µ-law, resampling measured in dB and ms, framing."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telephony.audio import g711
+from telephony.audio import design, g711
 from telephony.audio.framing import FRAME_MS, MAX_GAP_MS, FrameAssembler
-from telephony.audio.resample import DELAY_MS, Downsampler, Upsampler
+from telephony.audio.resample import DELAY_MS, Downsampler, Upsampler, low_pass
 from telephony.media import PHONE, AudioPacket, WireFormat
 
 SECOND = 8_000
@@ -155,3 +158,15 @@ def test_whatever_arrives_frames_follow_each_other_and_stay_bounded(packets):
     assert all(frame.pcm.size == 640 and 0 <= frame.filled_ms <= FRAME_MS for frame in frames)
     assert sum(frame.filled_ms for frame in frames) <= assembler.counters.filled_ms
     assert PHONE.packet_bytes == 160
+
+
+def test_the_kept_taps_are_the_designs():
+    assert low_pass().size == design.TAPS
+    assert np.allclose(low_pass(), design.design(), rtol=0, atol=1e-9)
+
+
+def test_resampling_does_not_load_the_designer():
+    program = (
+        "import sys, telephony.audio.resample as r; r.Upsampler(); r.Downsampler(); sys.exit('scipy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0

@@ -1,0 +1,83 @@
+"""The media socket's server side: order, back pressure and the end are those of any WebSocket."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+import uvicorn
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from websockets.asyncio.client import connect
+
+from agent.websocket import MOST_WAITING, EagerWebSocket
+
+
+@contextlib.asynccontextmanager
+async def serving(app: FastAPI) -> AsyncIterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(app, ws=EagerWebSocket, log_config=None, lifespan="off"))
+        task = asyncio.ensure_future(server.serve(sockets=[listening]))
+        yield f"ws://127.0.0.1:{listening.getsockname()[1]}/"
+        server.should_exit = True
+        await task
+
+
+async def test_messages_go_out_in_order_before_the_close() -> None:
+    app = FastAPI()
+
+    @app.websocket("/")
+    async def talk(websocket: WebSocket) -> None:
+        await websocket.accept()
+        for number in range(200):
+            await websocket.send_text(str(number))
+        await websocket.send_bytes(b"last")
+        await websocket.close(1000, "over")
+
+    async with serving(app) as url, connect(url, proxy=None) as phone:
+        heard = [message async for message in phone]
+        assert heard == [*map(str, range(200)), b"last"]
+        assert phone.close_code == 1000
+
+
+async def test_what_nobody_takes_in_waits_outside() -> None:
+    app, go_on, waiting = FastAPI(), asyncio.Event(), []
+
+    @app.websocket("/")
+    async def listen(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await go_on.wait()
+        waiting.append(websocket.scope)
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                waiting.append(await websocket.receive_text())
+
+    async with serving(app) as url:
+        async with connect(url, proxy=None, compression=None) as phone:
+            for number in range(3 * MOST_WAITING):
+                await phone.send(str(number))
+            await asyncio.sleep(0.1)
+            go_on.set()
+            await asyncio.sleep(0.2)
+        await asyncio.sleep(0.1)
+    assert waiting[1:] == [*map(str, range(3 * MOST_WAITING))]
+
+
+async def test_sending_to_a_phone_that_left_ends_the_call() -> None:
+    app, left = FastAPI(), asyncio.Event()
+
+    @app.websocket("/")
+    async def talk(websocket: WebSocket) -> None:
+        await websocket.accept()
+        try:
+            while True:
+                await websocket.send_text("x" * 1000)
+                await asyncio.sleep(0.01)
+        except WebSocketDisconnect:
+            left.set()
+
+    async with serving(app) as url:
+        async with connect(url, proxy=None) as phone:
+            await phone.recv()
+            phone.transport.abort()
+        async with asyncio.timeout(5):
+            await left.wait()
