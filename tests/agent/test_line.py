@@ -1,0 +1,350 @@
+"""What callers meet when something fails or a human is wanted, over real sockets, as the carrier does it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from sqlalchemy import update
+
+from agent.duplex import AgentFrame, EngineLost, HeardWord
+from agent.pipeline.ending import Ending
+from crm.call import Call, Handoff
+from crm.tables import CallRow
+from personas.hours import DAYS
+from personas.numbers import NumberSettings
+from telephony.simulator import CallResult, HangUp, Human, Pause, Phone, PhoneCompany, Say, ScriptedCaller, Step
+from tests.agent.conftest import Open
+from tests.agent.exchange import NUMBER, TOKEN, TONE, Exchange, ScriptedEngine, burst
+
+HUMAN = "+15550111"
+LISTENS = (Pause(1_500), HangUp())
+SETTINGS = NumberSettings(NUMBER, "acme-help", human_number=HUMAN)
+
+
+@dataclass
+class Frail(ScriptedEngine):
+    """``silent_s``: how long after a loss the next session spoke."""
+
+    lost_at_s: float = 0.0
+    silent_s: float = 0.0
+
+
+def frail(losses: int) -> Frail:
+    """An engine whose first ``losses`` sessions are lost after 6 frames; it hears and says a word before."""
+    engine = Frail()
+
+    def play(index: int) -> AgentFrame | Exception:
+        if index >= 6 and len(engine.sessions) <= losses:
+            engine.lost_at_s = time.monotonic()
+            return EngineLost("It is gone.")
+        if index == 0 and engine.lost_at_s and not engine.silent_s:
+            engine.silent_s = time.monotonic() - engine.lost_at_s
+        if index == 1:
+            return AgentFrame(index, TONE, text=" Bicycles.", heard=(HeardWord("bicycle", 20, 100),))
+        return AgentFrame(index, TONE)
+
+    engine.play = play
+    return engine
+
+
+@pytest.fixture
+async def company() -> AsyncIterator[tuple[PhoneCompany, str]]:
+    """A phone company and its API's origin."""
+    company = PhoneCompany(TOKEN)
+    async with company.serving() as url:
+        yield company, url
+
+
+async def dial(
+    where: Exchange, *steps: Step, human: Human | None = None, company: PhoneCompany | None = None, speed: float = 20
+) -> CallResult:
+    """Call the server; what lies between streams passes ``speed`` times faster."""
+    status_url = where.url + "/twilio/action?after=status"
+    phone = Phone(where.url, TOKEN, human=human, company=company, hold_speed=speed, status_url=status_url)
+    async with asyncio.timeout(30):
+        return await phone.call(ScriptedCaller(steps or LISTENS, patience_ms=0), to_number=NUMBER)
+
+
+async def parts_of(where: Exchange, result: CallResult) -> list[Call]:
+    """The parts of a call, once all have ended."""
+    async with asyncio.timeout(10):
+        while True:
+            parts = await where.state.calls.parts("twilio", result.call_id)
+            if parts and all(part.ended_at for part in parts):
+                return parts
+            await asyncio.sleep(0.02)
+
+
+async def until(check: Callable[[], object], seconds: float = 20) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if check():
+                return
+            await asyncio.sleep(0.02)
+
+
+async def hand_off_soon(where: Exchange, handoff: Handoff) -> None:
+    """Give the next call that is connected to a human."""
+    desk = where.state.desk
+    await until(lambda: desk._live)
+    await asyncio.sleep(0.4)
+    next(iter(desk._live.values())).settle(Ending("transferred", handoff=handoff))
+
+
+async def handed_off(where: Exchange, handoff: Handoff, *steps: Step, **phone: object) -> CallResult:
+    """A call that is given to a human after a moment."""
+    async with asyncio.TaskGroup() as group:
+        call = group.create_task(dial(where, *steps, **phone))  # pyright: ignore[reportArgumentType]
+        group.create_task(hand_off_soon(where, handoff))
+    return call.result()
+
+
+# A lost engine
+
+
+async def test_a_lost_engine_is_replaced_once_and_told_what_was_said(open_exchange: Open) -> None:
+    engine = frail(1)
+    where = await open_exchange(engine)
+    result = await dial(where)
+    assert result.steps == ("Connect", "Say", "Connect")
+    assert not result.errors
+    first, second = await parts_of(where, result)
+    assert (first.outcome, second.outcome) == ("engine_lost", "caller_hung_up")
+    assert (first.part, second.part, second.continues) == (1, 2, first.id)
+    assert "Bicycles" not in engine.roles[0].text
+    assert "Bicycles" in engine.roles[1].text
+    assert engine.roles[1].card.greeting != engine.roles[0].card.greeting
+    assert engine.silent_s < 2  # nobody is in dead air over 2 s; a sentence of the line's is between
+    assert engine.capacity().used == 0
+
+
+async def test_an_engine_lost_twice_leads_to_the_human(open_exchange: Open) -> None:
+    where = await open_exchange(frail(2))
+    await where.state.personas.save_number(SETTINGS)
+    result = await dial(where, Pause(60_000))
+    assert result.steps == ("Connect", "Say", "Connect", "Say", "Dial", "Hangup")
+    (human,) = result.humans
+    assert (human.to, human.caller_id, human.status) == (HUMAN, "+15550199", "completed")
+    parts = await parts_of(where, result)
+    assert [part.outcome for part in parts] == ["engine_lost", "engine_lost"]
+    assert (parts[1].handoff_result, parts[1].handoff) == ("over", Handoff("cold", HUMAN, "engine_lost"))
+
+
+async def test_an_engine_lost_twice_without_a_human_is_an_apology(open_exchange: Open) -> None:
+    result = await dial(await open_exchange(frail(2)), Pause(60_000))
+    assert result.steps == ("Connect", "Say", "Connect", "Say", "Hangup")
+    assert "technical problem" in result.sentences[-1]
+
+
+# A human is wanted
+
+
+@pytest.mark.parametrize("does", ["busy", "failed"])
+async def test_who_reaches_no_human_comes_back_to_the_persona(open_exchange: Open, does) -> None:
+    where = await open_exchange(ScriptedEngine())
+    await where.state.personas.save_number(SETTINGS)
+    result = await handed_off(where, Handoff("cold", why="dtmf"), human=Human(does, after_s=0.5))
+    assert result.steps == ("Connect", "Dial", "Say", "Connect")
+    assert "nobody is free" in result.sentences[0]
+    assert not result.errors
+    first, second = await parts_of(where, result)
+    assert (first.outcome, first.handoff_result, second.outcome) == ("transferred", "failed", "caller_hung_up")
+    assert [e.kind for e in await where.state.calls.events(first.id)][-2:] == ["handoff_dialling", "handoff_failed"]
+
+
+async def test_who_talked_to_a_human_is_not_called_back(open_exchange: Open) -> None:
+    where = await open_exchange(ScriptedEngine())
+    result = await handed_off(where, Handoff("cold", "+15550122", "rule"), Pause(60_000), human=Human(after_s=0.5))
+    assert result.steps == ("Connect", "Dial", "Hangup")
+    assert result.humans[0].to == "+15550122"
+    assert (await parts_of(where, result))[0].handoff_result == "over"
+
+
+async def test_a_caller_who_hangs_up_while_it_rings_cancels_the_human(open_exchange: Open) -> None:
+    where = await open_exchange(ScriptedEngine())
+    result = await handed_off(where, Handoff("cold", HUMAN, "dtmf"), Pause(2_000), HangUp(), human=Human(after_s=20))
+    assert result.ended_by == "caller"
+    assert result.humans[0].status == "canceled"
+    assert (await parts_of(where, result))[0].handoff_result == "over"
+
+
+async def test_a_queue(open_exchange: Open) -> None:
+    where = await open_exchange(ScriptedEngine())
+    await where.state.personas.save_number(replace(SETTINGS, queue_name="sales"))
+    result = await handed_off(where, Handoff("queue", why="rule"), Pause(60_000), human=Human(after_s=0.5))
+    assert result.steps == ("Connect", "Enqueue", "Hangup")
+    result = await handed_off(where, Handoff("queue", why="rule"), human=Human("busy", after_s=0.5))
+    assert result.steps == ("Connect", "Enqueue", "Say", "Connect")
+
+
+async def test_a_warm_hand_off_briefs_the_human_first(open_exchange: Open, company) -> None:
+    company, api_url = company
+    where = await open_exchange(frail(0), twilio_account_sid="AC" + "0" * 32, twilio_api_url=api_url)
+    await where.state.personas.save_number(SETTINGS)
+    human = Human(after_s=1, talks_s=5)
+    result = await handed_off(where, Handoff("warm", why="rule"), Pause(60_000), human=human, company=company)
+    assert result.steps == ("Connect", "Dial", "Hangup")
+    (leg,) = company.human_legs()
+    assert (leg.to, leg.caller_id, leg.status) == (HUMAN, NUMBER, "completed")
+    assert "bicycle" in leg.heard[0]
+    assert "any key" in leg.heard[0]
+    assert not result.errors
+    (call,) = await parts_of(where, result)
+    assert call.handoff_result == "over"
+    assert company.requests == ["create", "hang up"] or company.requests == ["create"]
+
+
+@pytest.mark.parametrize("does", ["no-answer", "declines"])
+async def test_a_human_who_does_not_take_the_call_gives_it_back(open_exchange: Open, company, does) -> None:
+    company, api_url = company
+    where = await open_exchange(ScriptedEngine(), twilio_account_sid="AC" + "0" * 32, twilio_api_url=api_url)
+    await where.state.personas.save_number(SETTINGS)
+    human = Human(does, after_s=1)
+    steps = (Pause(2_500), HangUp())
+    result = await handed_off(where, Handoff("warm", why="dtmf"), *steps, human=human, company=company, speed=5)
+    assert result.steps == ("Connect", "Dial", "Say", "Connect")
+    assert company.requests[:2] == ["create", "move"]
+    first, second = await parts_of(where, result)
+    assert (first.handoff_result, second.outcome) == ("failed", "caller_hung_up")
+
+
+async def test_a_caller_who_leaves_the_room_ends_the_human_s_call(open_exchange: Open, company) -> None:
+    company, api_url = company
+    where = await open_exchange(ScriptedEngine(), twilio_account_sid="AC" + "0" * 32, twilio_api_url=api_url)
+    await where.state.personas.save_number(SETTINGS)
+    human = Human(after_s=25)
+    result = await handed_off(where, Handoff("warm", why="dtmf"), Pause(2_500), HangUp(), human=human, company=company)
+    assert result.ended_by == "caller"
+    await until(lambda: company.human_legs()[0].status != "ringing")
+    assert company.human_legs()[0].status == "canceled"
+    assert company.requests == ["create", "hang up"]
+
+
+async def test_without_credentials_a_warm_hand_off_is_a_cold_one(open_exchange: Open) -> None:
+    where = await open_exchange(ScriptedEngine())
+    await where.state.personas.save_number(SETTINGS)
+    result = await handed_off(where, Handoff("warm", why="rule"), Pause(60_000), human=Human(after_s=0.5))
+    assert result.steps == ("Connect", "Dial", "Hangup")
+    assert result.humans[0].to == HUMAN
+    assert (await parts_of(where, result))[0].handoff == Handoff("cold", HUMAN, "rule")
+
+
+# No slot
+
+
+@pytest.fixture
+async def full(open_exchange: Open) -> Exchange:
+    where = await open_exchange(ScriptedEngine(slots=1))
+    await where.state.personas.save_number(SETTINGS)
+    return where
+
+
+async def set_number(where: Exchange, **changes: object) -> None:
+    await where.state.personas.save_number(replace(SETTINGS, **changes))  # pyright: ignore[reportArgumentType]
+
+
+async def test_a_full_engine_is_busy(full: Exchange) -> None:
+    async with full.call():
+        result = await dial(full)
+    assert result.steps == ("Say", "Hangup")
+    assert "busy" in result.sentences[0]
+
+
+async def test_a_full_engine_leads_to_the_human(full: Exchange) -> None:
+    await set_number(full, on_full="human")
+    async with full.call():
+        result = await dial(full, Pause(60_000))
+    assert result.steps == ("Say", "Dial", "Hangup")
+    (call,) = await parts_of(full, result)
+    assert (call.status, call.outcome, call.handoff_result) == ("refused", "engine_full", "over")
+
+
+async def test_a_caller_waits_for_a_slot_and_gets_it(full: Exchange) -> None:
+    await set_number(full, on_full="wait")
+    async with asyncio.TaskGroup() as group:
+        async with full.call():
+            waiting = group.create_task(dial(full, Pause(100_000), speed=5))
+            await until(lambda: full.state.desk._lobby._clocks)
+        await until(lambda: len(full.state.engine.sessions) == 2 and full.state.desk._live)
+        next(iter(full.state.desk._live.values())).settle(Ending("agent_hung_up"))
+    result = waiting.result()
+    assert result.steps[:3] == ("Say", "Play", "Redirect")
+    assert result.steps[-2:] == ("Connect", "Hangup")
+    assert not result.errors
+    assert [part.outcome for part in await parts_of(full, result)] == ["agent_hung_up"]
+
+
+async def test_a_caller_waits_no_longer_than_the_number_is_set_to(full: Exchange) -> None:
+    await set_number(full, on_full="wait", wait_limit_s=60)
+    async with full.call(), asyncio.TaskGroup() as group:
+        waiting = group.create_task(dial(full, Pause(100_000)))
+        await until(lambda: full.state.desk._lobby._clocks)
+        async with full.state.database.session() as session:
+            long_ago = datetime.now(UTC) - timedelta(seconds=61)
+            await session.execute(update(CallRow).where(CallRow.status == "waiting").values(created_at=long_ago))
+    result = waiting.result()
+    assert result.steps[-2:] == ("Dial", "Hangup")
+    (call,) = await parts_of(full, result)
+    assert (call.status, call.outcome, call.handoff_result) == ("ended", "engine_full", "over")
+
+
+async def test_a_caller_who_hangs_up_while_waiting_has_abandoned(full: Exchange) -> None:
+    await set_number(full, on_full="wait")
+    async with full.call():
+        result = await dial(full, Pause(6_000), HangUp())
+    (call,) = await parts_of(full, result)
+    assert (call.status, call.outcome) == ("ended", "abandoned")
+
+
+# Out of hours
+
+
+def another_day() -> str:
+    """Opening hours that are neither now nor soon."""
+    return f"{DAYS[(datetime.now(UTC).weekday() + 3) % 7]} 08:00-09:00"
+
+
+async def test_a_closed_number_takes_a_message(open_exchange: Open) -> None:
+    where = await open_exchange(ScriptedEngine())
+    await set_number(where, hours=another_day(), timezone="UTC", out_of_hours="voicemail")
+    said = burst(1)
+    result = await dial(where, Say("a message", said), Pause(20_000), speed=50)
+    assert result.steps == ("Say", "Record", "Say", "Hangup")
+    assert "leave a message" in result.sentences[0]
+    assert not result.errors
+    assert np.array_equal(result.message[: said.size], said)
+    (call,) = await parts_of(where, result)
+    assert (call.status, call.outcome) == ("refused", "voicemail")
+    assert call.voicemail.startswith("https://")
+
+
+async def test_a_message_of_a_caller_who_just_hangs_up_is_kept(open_exchange: Open) -> None:
+    where = await open_exchange(ScriptedEngine())
+    await set_number(where, hours=another_day(), timezone="UTC", out_of_hours="voicemail")
+    result = await dial(where, Say("a message", burst(1)), HangUp(), speed=50)
+    assert result.ended_by == "caller"
+    assert (await parts_of(where, result))[0].voicemail
+
+
+async def test_a_closed_number_says_so(open_exchange: Open) -> None:
+    where = await open_exchange(ScriptedEngine())
+    await set_number(where, hours=another_day(), timezone="UTC", out_of_hours="message")
+    result = await dial(where)
+    assert result.steps == ("Say", "Hangup")
+    assert "closed" in result.sentences[0]
+    assert (await parts_of(where, result))[0].outcome == "out_of_hours"
+
+
+async def test_a_closed_number_is_answered_by_its_other_persona(open_exchange: Open) -> None:
+    engine = ScriptedEngine()
+    where = await open_exchange(engine)
+    await set_number(where, hours=another_day(), timezone="UTC", out_of_hours="bell-help")
+    await dial(where, HangUp())
+    await set_number(where, hours="Mon-Sun 00:00-24:00", timezone="UTC", out_of_hours="bell-help")
+    await dial(where, HangUp())
+    assert [role.card.company for role in engine.roles] == ["Bell", "Acme"]
