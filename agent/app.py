@@ -19,6 +19,7 @@ from agent.answer import CallDesk
 from agent.call import Switchboard
 from agent.duplex import DuplexEngine, load_engine
 from agent.live import LiveCalls
+from agent.live_desk import LiveDesk
 from agent.own_voice import OwnVoice
 from agent.pipeline.build import warm_up
 from agent.pipeline.watch import Patience
@@ -96,7 +97,7 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
         database=database,
         session_secret=_session_secret(settings),
         secure=settings.origin.startswith("https:"),
-        sections=[call_pages.section(calls, personas, recordings)],
+        sections=[call_pages.section(calls, personas, recordings, LiveDesk(live, calls, personas, carrier))],
     )
     return app
 

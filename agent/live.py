@@ -109,6 +109,19 @@ class LiveCalls:
         finally:
             self._subscribers.discard(queue)
 
+    async def watch(self, call_id: str) -> AsyncGenerator[LiveEvent, None]:
+        """Yield the events of one call that this process carries, from its beginning, until it is over."""
+        queue: asyncio.Queue[tuple[str, LiveEvent] | None] = asyncio.Queue(QUEUED_EVENTS)
+        self._subscribers.add(queue)
+        try:
+            for event in self.so_far(call_id):
+                yield event
+            while call_id in self._controls and (item := await queue.get()) is not None:
+                if item[0] == call_id:
+                    yield item[1]
+        finally:
+            self._subscribers.discard(queue)
+
     def close(self) -> None:
         """End every subscription."""
         for queue in self._subscribers:

@@ -119,7 +119,7 @@ class Settings(BaseSettings):
         "call ends; 0 waits for ever.",
     )
     agent_mute_s: float = Field(
-        8.0,
+        10.0,
         ge=0,
         le=600,
         description="Seconds a caller who has spoken waits for an agent that sends only silence before the call is "

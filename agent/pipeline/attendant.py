@@ -93,12 +93,13 @@ class Attendant:
             self._finish("menu", key.say or (card.closing_say if card else GOODBYE), AGENT_HUNG_UP)
 
     def hand_off(self, handoff: Handoff, say: str = "") -> bool:
-        """Tell the caller and give the call to a human; False where there is none, which the caller is told too."""
+        """Tell the caller and give the call to a human; False where there is none, which a caller who asked is told."""
         if self.last_words:
             return True
         if not self._duties.may_hand_off(handoff):
             self._note("handoff_impossible", handoff.why)
-            self._announcer.announce(Announcement("nobody", NOBODY, urgent=True))
+            if handoff.why == "dtmf":
+                self._announcer.announce(Announcement("nobody", NOBODY, urgent=True))
             return False
         self._note("handoff", handoff.why)
         self._finish("handoff", say or ONE_MOMENT, Ending("transferred", handoff=handoff))

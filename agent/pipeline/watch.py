@@ -29,7 +29,7 @@ class Patience:
     """
 
     caller_silence_s: float = 15.0
-    agent_mute_s: float = 8.0
+    agent_mute_s: float = 10.0
     engine_stall_s: float = 1.5
     time_warning_s: float = 30.0
 

@@ -2,15 +2,17 @@
 
 import asyncio
 from contextlib import suppress
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.responses import Response
 
+from crm.admin import live
 from crm.admin.conversation import grouped, shown_turns
-from crm.admin.words import OUTCOMES, STATUSES, delay_parts, figures, in_words, masked, onsets
+from crm.admin.live import LiveView
+from crm.admin.words import OUTCOMES, STATUSES, delay_parts, event_words, figures, in_words, masked, onsets
 from crm.call import Call, CallFilter
 from crm.errors import BadCursor, RecordingUnavailable, UnknownCall
 from crm.recordings import Recordings
@@ -24,11 +26,13 @@ PATH = "/calls"
 PAGE_LENGTH = 30
 
 
-def section(store: CallStore, personas: PersonaStore, recordings: Recordings) -> Section:
-    """Return the section "Calls" for ``personas.admin.console.mount``."""
+def section(store: CallStore, personas: PersonaStore, recordings: Recordings, view: LiveView | None = None) -> Section:
+    """Return the section "Calls" for ``personas.admin.console.mount``; without ``view`` live calls only say so."""
     router, pages = APIRouter(), Pages("crm")
     _list_page(router, pages, store, personas)
-    _call_page(router, pages, store, personas, recordings)
+    _call_page(router, pages, store, personas, recordings, view)
+    if view:
+        live.add_routes(router, PATH, store, view)
     _recording(router, store, recordings)
     return Section("Calls", PATH, "phone", router)
 
@@ -55,7 +59,7 @@ def _list_page(router: APIRouter, pages: Pages, store: CallStore, personas: Pers
             here=f"{PATH}?{request.url.query}",
             is_first=not cursor,
             is_filtered=bool(persona or status or outcome),
-            is_any_live=any(row.call.status in ("ringing", "live") for row in page.calls),
+            is_any_live=any(row.call.status in ("waiting", "ringing", "live") for row in page.calls),
             chosen={"persona": persona, "status": status, "outcome": outcome},
             personas={each.slug: each.title for each in await personas.personas()},
             versions=await _version_numbers(personas, {row.call.persona_version_id for row in page.calls}),
@@ -68,7 +72,12 @@ def _list_page(router: APIRouter, pages: Pages, store: CallStore, personas: Pers
 
 
 def _call_page(
-    router: APIRouter, pages: Pages, store: CallStore, personas: PersonaStore, recordings: Recordings
+    router: APIRouter,
+    pages: Pages,
+    store: CallStore,
+    personas: PersonaStore,
+    recordings: Recordings,
+    view: LiveView | None,
 ) -> None:
     @router.get(PATH + "/{call_id}")
     async def one(request: Request, call_id: str) -> Response:
@@ -94,6 +103,11 @@ def _call_page(
             state=STATUSES[call.status],
             masked=masked,
             outcome=in_words(call),
+            event_words=event_words,
+            parts_of_call=[
+                each for each in await store.parts(call.carrier, call.carrier_call_id) if each.id != call_id
+            ],
+            **await _live_values(personas, call, view),
         )
 
     @router.get(PATH + "/{call_id}/status")
@@ -101,6 +115,20 @@ def _call_page(
         """Tell a page that shows a call in progress to load itself again, once the call has gone on."""
         has_changed = (await _known(store, call_id)).status != seen
         return Response(status_code=204, headers={"HX-Refresh": "true"} if has_changed else None)
+
+
+async def _live_values(personas: PersonaStore, call: Call, view: LiveView | None) -> dict[str, Any]:
+    """Return what ``call_live.html`` shows of a call in progress."""
+    if view is None or call.status != "live":
+        return {"is_live_shown": False}
+    number = await personas.number_settings(call.to_number)
+    return {
+        "is_live_shown": True,
+        "live_ms": view.media_ms(call.id),
+        "can_reach": view.can_reach,
+        "human_number": number.human_number if number else "",
+        "modes": live.MODES,
+    }
 
 
 def _recording(router: APIRouter, store: CallStore, recordings: Recordings) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, NamedTuple
 
-from crm.call import Call
+from crm.call import Call, CallEvent
 from personas.admin.rendering import delay
 
 
@@ -17,6 +17,7 @@ class Shown(NamedTuple):
 
 
 STATUSES = {
+    "waiting": Shown("Waiting", "azure"),
     "ringing": Shown("Ringing", "azure"),
     "live": Shown("Live", "green"),
     "ended": Shown("Ended", "secondary"),
@@ -34,6 +35,35 @@ OUTCOMES = {
     "engine_full": "Every slot of the engine was taken",
     "engine_unavailable": "The engine could not be reached",
     "stream_failed": "The media stream failed",
+    "transferred": "Given to a human",
+    "caller_silent": "Nobody spoke any more",
+    "agent_mute": "The agent said nothing to a waiting caller",
+    "out_of_hours": "Called outside of the opening hours",
+    "voicemail": "The caller was asked for a message",
+    "abandoned": "The caller hung up while waiting",
+}
+EVENTS = {
+    "announcement": "Parley spoke itself",
+    "announcement_left_out": "Parley had no voice to say",
+    "digit": "The caller pressed a key",
+    "handoff": "Handed over because of",
+    "handoff_impossible": "No human to hand over to, asked by",
+    "operator_hung_up": "Ended from its page by",
+    "operator_handed_off": "Handed over from its page by",
+    "one_way_audio": "Audio one way only",
+    "line_lossy": "Lossy line",
+    "agent_choppy": "Choppy speech",
+    "agent_faint": "Faint agent",
+    "playout_late": "Late speech",
+}
+REASONS = {
+    "dtmf": "a key",
+    "operator": "an operator",
+    "still_there": "are you still there?",
+    "time_warning": "the time is nearly up",
+    "caller_silent": "goodbye to nobody",
+    "nobody": "no human is free",
+    "menu": "a key’s sentence",
 }
 # The parts of the response delay in the order in which they pass.
 DELAY_PARTS = {
@@ -46,6 +76,11 @@ FIGURES = {
     "prompt_ready_ms": "Role prompt taken in",
     "line_filled_ms": "Gaps on the line, filled",
     "silence_shed_ms": "Silence left out to catch up",
+    "line_gaps": "Gaps on the line",
+    "underruns": "Holes in the agent’s speech",
+    "underrun_ms": "Holes in the agent’s speech, together",
+    "playout_backlog_p95_ms": "Waiting at the carrier, 19 of 20 within",
+    "agent_level_dbfs": "Level of the agent’s speech",
 }
 
 
@@ -64,6 +99,18 @@ def in_words(call: Call) -> str:
     if call.outcome:
         return OUTCOMES.get(call.outcome, call.outcome.replace("_", " "))
     return {"ringing": "Ringing", "live": "In progress"}.get(call.status, STATUSES[call.status].title)
+
+
+def event_words(event: CallEvent) -> tuple[str, str]:
+    """Return what happened, and the particulars."""
+    return EVENTS.get(event.kind, event.kind.replace("_", " ")), REASONS.get(event.detail, event.detail)
+
+
+def quantity(name: str, value: float) -> str:
+    """Return a figure with the unit that its name ends in; a name without one counts something."""
+    if name.endswith("_dbfs"):
+        return f"{value:.0f} dBFS"
+    return delay(value) if name.endswith("_ms") else f"{value:.0f}"
 
 
 def masked(number: str) -> str:
@@ -104,5 +151,6 @@ def figures(dynamics: Mapping[str, Any], timing: Mapping[str, float]) -> list[tu
         found.append((f"Silences over 2 s: {dynamics['dead_air_count']}", delay(dynamics["dead_air_ms"])))
     for name, ms in timing.items():
         if name not in DELAY_PARTS and ms:
-            found.append((FIGURES.get(name, name.removesuffix("_ms").replace("_", " ").capitalize()), delay(ms)))
+            title = FIGURES.get(name, name.removesuffix("_ms").replace("_", " ").capitalize())
+            found.append((title, quantity(name, ms)))
     return found

@@ -1,15 +1,10 @@
 """What happens inside a live call: keys, hand-offs, warnings and watches, over real sockets and in our own voice."""
 
 import asyncio
-import base64
-import contextlib
-import json
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
-from websockets.exceptions import ConnectionClosed
 
 from agent.duplex import AgentFrame, EngineLost
 from agent.own_voice import OwnVoice
@@ -18,9 +13,9 @@ from crm.call import Call, Handoff
 from personas.numbers import NumberSettings
 from personas.persona import PersonaCard
 from personas.store import PersonaStore
-from telephony.audio import g711
 from tests.agent.conftest import Open
 from tests.agent.exchange import NUMBER, SILENCE, TONE, Exchange, RawStream, ScriptedEngine, card
+from tests.agent.line import Line
 
 HUMAN = "+15550177"
 FRAUD = "I'm connecting you with our fraud team."
@@ -56,35 +51,6 @@ async def publish(where: Exchange, new: PersonaCard) -> None:
 
 async def set_human(where: Exchange, number: str = HUMAN) -> None:
     await where.state.personas.save_number(NumberSettings(NUMBER, "acme-help", human_number=number))
-
-
-class Line:
-    """A phone that plays what it is sent and says so; it notes the frames that were loud."""
-
-    def __init__(self, stream: RawStream) -> None:
-        self.stream = stream
-        self.loud: list[bool] = []
-
-    async def live(self, seconds: float = 30, *, until: Callable[[], bool] = lambda: False, pcm: int = 0) -> bool:
-        """Send frames, 16 times as fast as they are, and play what comes; return whether the server hung up."""
-        with contextlib.suppress(ConnectionClosed):
-            for _ in range(round(seconds / 0.08)):
-                if until():
-                    return False
-                await self.stream.say(np.full(640, pcm, np.int16) * np.tile([1, -1], 320).astype(np.int16))
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(0.005):
-                        while True:
-                            await self._play(json.loads(await self.stream.socket.recv()))
-            return False
-        return True
-
-    async def _play(self, message: dict[str, Any]) -> None:
-        if message["event"] == "media":
-            sound = g711.decode(base64.b64decode(message["media"]["payload"]))
-            self.loud.append(bool(np.abs(sound).max() > 300))
-        elif message["event"] == "mark":
-            await self.stream.send("mark", mark=message["mark"])
 
 
 async def events(where: Exchange, stream: RawStream) -> list[tuple[str, str]]:

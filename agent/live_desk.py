@@ -1,0 +1,80 @@
+"""What the console sees of live calls and does to them: directly here, through log and carrier where another process
+carries them.
+
+page ─▶ LiveDesk ─┬▶ LiveCalls.control                      this process
+                  └▶ CallStore.request_ending ─▶ Carrier.redirect ─▶ the carrier asks what comes next
+"""
+
+from collections.abc import AsyncIterator
+
+from agent.live import LiveCalls, Noted, Spoke
+from crm.admin.live import LiveLine, LiveRefused
+from crm.call import AskedEnding, Call, CallEvent, Handoff
+from crm.store import CallStore
+from personas.store import PersonaStore
+from telephony.carrier import Carrier
+from telephony.errors import CarrierUnavailable
+
+ELSEWHERE = (
+    "Another process carries this call, and without the account SID and auth token of the carrier "
+    "(PARLEY_TWILIO_ACCOUNT_SID, PARLEY_TWILIO_AUTH_TOKEN) it can't be reached from here."
+)
+NOBODY = "The number that was called has no human; type a number, or set one with `parley numbers set … --human …`."
+OVER = "The call is over already."
+
+
+class LiveDesk:
+    """``crm.admin.live.LiveView`` of the product."""
+
+    def __init__(self, live: LiveCalls, calls: CallStore, personas: PersonaStore, carrier: Carrier) -> None:
+        self._live = live
+        self._calls = calls
+        self._personas = personas
+        self._carrier = carrier
+
+    @property
+    def can_reach(self) -> bool:
+        return self._carrier.can_call
+
+    def media_ms(self, call_id: str) -> int | None:
+        control = self._live.control(call_id)
+        return None if control is None else control.media_ms
+
+    async def lines(self, call_id: str) -> AsyncIterator[LiveLine]:
+        async for event in self._live.watch(call_id):
+            if isinstance(event, Spoke):
+                yield LiveLine(event.side, event.at_ms, event.text)
+            elif isinstance(event, Noted):
+                yield LiveLine("event", event.at_ms, f"{event.kind.replace('_', ' ')} {event.detail}".strip())
+
+    async def hang_up(self, call: Call, user: str) -> None:
+        if control := self._live.control(call.id):
+            control.hang_up(user)
+            return
+        reason = f"{user} ended the call from its page."
+        await self._ask(call, AskedEnding("agent_hung_up", reason), CallEvent("operator_hung_up", 0, user))
+
+    async def hand_off(self, call: Call, handoff: Handoff, user: str) -> None:
+        if control := self._live.control(call.id):
+            if not control.hand_off(handoff, user):
+                raise LiveRefused(NOBODY)
+            return
+        number = await self._personas.number_settings(call.to_number)
+        queue, human = (number.queue_name, number.human_number) if number else ("", "")
+        if not (handoff.to or human or (handoff.mode == "queue" and queue)):
+            raise LiveRefused(NOBODY)
+        reason = f"{user} handed the call over from its page."
+        await self._ask(call, AskedEnding("transferred", reason, handoff), CallEvent("operator_handed_off", 0, user))
+
+    async def _ask(self, call: Call, asked: AskedEnding, event: CallEvent) -> None:
+        """Leave word in the log how the call shall end, and have the carrier end its stream."""
+        if not self._carrier.can_call:
+            raise LiveRefused(ELSEWHERE)
+        if not await self._calls.request_ending(call.id, asked):
+            raise LiveRefused(OVER)
+        await self._calls.add_events(call.id, [event])
+        try:
+            if not await self._carrier.redirect(call.carrier_call_id, part=call.part):
+                raise LiveRefused(OVER)
+        except CarrierUnavailable as error:
+            raise LiveRefused(f"{str(error).rstrip('.')}; the call goes on for now.") from None

@@ -1,0 +1,133 @@
+"""A call in progress on its page: what is said as it is said, and an operator's hand on it.
+
+browser ──GET live──▶ LiveView.lines ─▶ server-sent events      form ──POST hang-up | hand-off──▶ LiveView
+"""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from typing import Literal, Protocol, cast, get_args
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import RedirectResponse, StreamingResponse
+from starlette.datastructures import FormData
+from starlette.responses import Response
+
+from crm.call import Call, Handoff, HandoffMode
+from crm.errors import UnknownCall
+from crm.store import CallStore
+from personas.errors import BadNumber
+from personas.numbers import check_number
+
+MODES: dict[HandoffMode, str] = {
+    "cold": "at once",
+    "warm": "after telling the human what it is about",
+    "queue": "through the waiting line",
+}
+
+
+class LiveRefused(Exception):
+    """What an operator asked for can't be done; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveLine:
+    """Something said or noted in a call, ``at_ms`` of media time. The agent's text brings its own leading spaces."""
+
+    side: Literal["caller", "agent", "event"]
+    at_ms: int
+    text: str
+
+
+class LiveView(Protocol):
+    """What the console may see of calls in progress and do to them; handed in by the composition root."""
+
+    @property
+    def can_reach(self) -> bool:
+        """Whether calls that other processes carry can be ended from here."""
+        ...
+
+    def media_ms(self, call_id: str) -> int | None:
+        """Return how long a call has been going; None where another process carries it."""
+        ...
+
+    def lines(self, call_id: str) -> AsyncIterator[LiveLine]:
+        """Yield what was said and noted so far, then what follows, until the call is over."""
+        ...
+
+    async def hang_up(self, call: Call, user: str) -> None:
+        """End a call for ``user``.
+
+        Raises:
+            LiveRefused: it can't be done from here.
+        """
+        ...
+
+    async def hand_off(self, call: Call, handoff: Handoff, user: str) -> None:
+        """Give a call to a human for ``user``; raises like ``hang_up``."""
+        ...
+
+
+def add_routes(router: APIRouter, path: str, store: CallStore, view: LiveView) -> None:
+    """Add a live call's stream and its two buttons below ``path``."""
+
+    @router.get(path + "/{call_id}/live")
+    async def live(call_id: str) -> Response:
+        if view.media_ms(call_id) is None:
+            return Response(status_code=204)  # which tells the browser to ask no more
+        return StreamingResponse(_events(view, call_id), media_type="text/event-stream")
+
+    @router.post(path + "/{call_id}/hang-up")
+    async def hang_up(request: Request, call_id: str) -> Response:
+        call = await _live_call(store, call_id)
+        with _Refusals():
+            await view.hang_up(call, request.state.user.name)
+        return RedirectResponse(f"{path}/{call_id}", 303)
+
+    @router.post(path + "/{call_id}/hand-off")
+    async def hand_off(request: Request, call_id: str) -> Response:
+        call = await _live_call(store, call_id)
+        handoff = _handoff(await request.form())
+        with _Refusals():
+            await view.hand_off(call, handoff, request.state.user.name)
+        return RedirectResponse(f"{path}/{call_id}", 303)
+
+
+class _Refusals:
+    """Turns a refusal into the console's page for what did not work."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, LiveRefused):
+            raise HTTPException(409, str(error)) from None
+
+
+async def _events(view: LiveView, call_id: str) -> AsyncIterator[str]:
+    yield "retry: 2000\nevent: beginning\ndata: \n\n"
+    async for line in view.lines(call_id):
+        yield f"data: {json.dumps(asdict(line))}\n\n"
+    yield "event: over\ndata: \n\n"
+
+
+async def _live_call(store: CallStore, call_id: str) -> Call:
+    try:
+        call = await store.call(call_id)
+    except UnknownCall as error:
+        raise HTTPException(404, str(error)) from None
+    if call.status != "live":
+        over = call.status in ("ended", "refused", "lost")
+        text = "The call is over already." if over else "The call has not been connected yet; try again in a moment."
+        raise HTTPException(409, text)
+    return call
+
+
+def _handoff(form: FormData) -> Handoff:
+    """Read the form's fields ``to`` and ``mode``."""
+    number, mode = str(form.get("to", "")).strip(), str(form.get("mode", "cold"))
+    if mode not in get_args(HandoffMode):
+        raise HTTPException(400, f"A call is handed over {' or '.join(get_args(HandoffMode))}.")
+    try:
+        return Handoff(cast(HandoffMode, mode), check_number(number) if number else "", "operator")
+    except BadNumber as error:
+        raise HTTPException(400, str(error)) from None
