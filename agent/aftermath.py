@@ -58,8 +58,8 @@ class Aftermath:
         """Answer a ringing call that no persona can take."""
         steps = at_answer(refusal.outcome, number.on_full if number else "busy")
         if Step.WAIT in steps:
-            self._lobby.hear(new.carrier_call_id)
             await self._board.calls.hold_call(new)
+            self._lobby.hear(new.carrier_call_id)
             return Hold(new.part, sentences.PLEASE_WAIT)
         has_human = Step.HUMAN in steps and number is not None and bool(number.human_number)
         handoff = Handoff("cold", why=refusal.outcome) if has_human else None

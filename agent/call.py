@@ -108,7 +108,7 @@ async def _open_session(board: Switchboard, call: Call) -> DuplexSession:
         raise PersonaError("The call has no persona.")
     version = await board.personas.version(call.persona_version_id)
     customer = await board.calls.customer_by_number(call.from_number) if call.from_number else None
-    return await board.engine.open(role_for(version.card, customer))
+    return await board.engine.open(role_for(version.card, customer, await board.calls.history(call)))
 
 
 async def _converse(

@@ -110,15 +110,15 @@ class Opening:
         Raises:
             Refused: its persona is gone, or the engine has no slot.
         """
-        last = parts[-1]
-        history = [turn for part in parts for turn in await self._board.calls.turns(part.id)]
+        calls, last = self._board.calls, parts[-1]
+        history = [*await calls.history(last), *await calls.turns(last.id)]
         role = await self._role_again(last, history)
         new = replace(self.as_new(last), role_prompt=role.text, part=last.part + 1, continues=last.id)
         return await self.connect(new, role, say=say)
 
     async def admit(self, call: Call) -> ConnectStream:
         """Connect a call that waited; raises like ``go_on``."""
-        role = await self._role_again(call, ())
+        role = await self._role_again(call)
         return await self.connect(self.as_new(call), role)
 
     def as_new(self, call: Call) -> NewCall:
@@ -138,7 +138,7 @@ class Opening:
             continues=call.continues,
         )
 
-    async def _role_again(self, call: Call, history: Sequence[Turn]) -> RolePrompt:
+    async def _role_again(self, call: Call, history: Sequence[Turn] = ()) -> RolePrompt:
         try:
             if call.persona_version_id is None:
                 raise PersonaError(_NO_PERSONA)

@@ -275,6 +275,11 @@ class CallStore(ScoreQueries):
         async with self.database.session() as session:
             return [rows.turn(row) for row in (await session.execute(query)).scalars()]
 
+    async def history(self, call: Call) -> list[Turn]:
+        """Return what was said in the parts of a carrier's call before this one."""
+        parts = await self.parts(call.carrier, call.carrier_call_id) if call.part > 1 else []
+        return [turn for part in parts if part.part < call.part for turn in await self.turns(part.id)]
+
     async def dynamics(self, call_id: str) -> dict[str, Any]:
         """Return a call's figures as ``crm.dynamics.summary`` makes them; empty where no recording was kept."""
         async with self.database.session() as session:
