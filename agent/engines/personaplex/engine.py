@@ -25,7 +25,7 @@ from agent.engines.personaplex.loop import Call, Counters, Loop
 from agent.engines.personaplex.memory import free_bytes, slots_that_fit
 from agent.engines.personaplex.prefill import ImageCache
 from agent.engines.personaplex.state import NARROW
-from agent.engines.personaplex.ticker import Ticker, TickerOptions, check_sampling
+from agent.engines.personaplex.ticker import Prepared, Ticker, TickerOptions
 from agent.engines.personaplex.voices import Voices
 
 ANCHOR_S = 60.0
@@ -125,28 +125,30 @@ class PersonaPlexEngine:
         log.info("engine ready", device=str(device), slots=slots, checkpoint=options.checkpoint)
 
     async def open(self, role: RolePrompt) -> "PersonaPlexSession":
-        """Take a slot; see ``agent.duplex.DuplexEngine.open``.
+        """Take a slot, once the role is known to fit; see ``agent.duplex.DuplexEngine.open``.
 
         Raises:
             VoiceError, PromptError: the role can't be played.
         """
-        loop = self._running()
+        ticker, _, _ = self._vacancy()
         voice = self._voices.check(role.voice) if self._voices else role.voice
-        check_sampling(role.sampling)
-        slot = loop.free_slot()
-        if slot is None:
-            raise EngineFull(f"All {self.capacity().slots} slots of the engine 'personaplex' are taken.")
+        prepared = await asyncio.to_thread(ticker.prepare, role, voice)
+        _, loop, slot = self._vacancy()  # others may have come, or the engine gone, meanwhile
         session = PersonaPlexSession(loop, self._sessions)
-        session.begin(slot, role, voice)
+        session.begin(slot, prepared)
         self._sessions.add(session)
         return session
 
-    def _running(self) -> Loop:
-        if self._loop is None:
+    def _vacancy(self) -> tuple[Ticker, Loop, int]:
+        """Return what a call needs, a free slot last; raises where there is none."""
+        if self._loop is None or self._ticker is None:
             raise EngineUnavailable("The engine 'personaplex' is not started.")
         if self._loop.failure:
             raise EngineUnavailable(self._loop.failure)
-        return self._loop
+        slot = self._loop.free_slot()
+        if slot is None:
+            raise EngineFull(f"All {self.capacity().slots} slots of the engine 'personaplex' are taken.")
+        return self._ticker, self._loop, slot
 
     def capacity(self) -> Capacity:
         if self._loop is None or self._ticker is None:
@@ -192,7 +194,7 @@ class PersonaPlexSession:
         self._loss: EngineLost | None = None
         self._closed = False
 
-    def begin(self, slot: int, role: RolePrompt, voice: str) -> None:
+    def begin(self, slot: int, role: Prepared) -> None:
         """Hand the call to the device's thread."""
         events = asyncio.get_running_loop()
 
@@ -202,7 +204,7 @@ class PersonaPlexSession:
         def report(error: Exception | None) -> None:
             events.call_soon_threadsafe(self._learn, error)
 
-        self._call = Call(slot, role, voice, time.monotonic(), deliver, report)
+        self._call = Call(slot, role, time.monotonic(), deliver, report)
         self._loop.add(self._call)
 
     async def ready(self) -> None:

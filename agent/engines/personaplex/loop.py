@@ -10,15 +10,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 import structlog
 
-from agent.duplex import FRAME_MS, AgentFrame, RolePrompt, Samples
+from agent.duplex import FRAME_MS, AgentFrame, Samples
 from agent.engines.personaplex.text import TextTable
-from agent.engines.personaplex.ticker import SILENCE_PEAK, Ticker
+from agent.engines.personaplex.ticker import SILENCE_PEAK, Prepared, Ticker
 
 GATHER_S = 0.02
 """How long a frame may wait for those of other calls: fewer, fuller ticks, 20 ms of delay at most."""
@@ -59,13 +58,12 @@ class Call:
     """One slot's call. All but ``role`` belongs to the loop, under its lock."""
 
     slot: int
-    role: RolePrompt
-    voice: str
+    role: Prepared
     opened_at: float
     deliver: Callable[[AgentFrame], None]
     """Called in the loop's thread."""
     report: Callable[[Exception | None], None]
-    """Called in one of the loop's threads: None when the prompt is in, an error when the call is lost."""
+    """Called in the loop's thread: None when the prompt is in, an error when the call is lost."""
     waiting: deque[_Waiting] = field(default_factory=deque)
     pushed: int = 0
     ready: bool = False
@@ -94,7 +92,6 @@ class Loop:
         self._stopping = False
         self.failure = ""
         self.counters = Counters()
-        self._files = ThreadPoolExecutor(1, "personaplex-voices")
         self._thread = threading.Thread(target=self._run, name="personaplex", daemon=True)
 
     def start(self) -> None:
@@ -106,7 +103,6 @@ class Loop:
             self._stopping = True
             self._wake.notify()
         self._thread.join()
-        self._files.shutdown()
 
     @property
     def used(self) -> int:
@@ -119,7 +115,8 @@ class Loop:
         """Take a call into its free slot and start its role prompt."""
         with self._wake:
             self._calls[call.slot] = call
-        self._files.submit(self._fetch, call)
+            self._jobs.append(_Job(call, self._ticker.take_in(call.slot, call.role), self._prompt_is_in))
+            self._wake.notify()
 
     def remove(self, call: Call) -> None:
         """Free a call's slot at once: the next call in it is set up by the same thread, after this one's last tick."""
@@ -148,18 +145,6 @@ class Loop:
         else:
             return
         self.counters.shed_frames += 1
-
-    def _fetch(self, call: Call) -> None:
-        """Read a call's voice, in a thread of its own: files are slow, and ticks don't wait for them."""
-        try:
-            source = self._ticker.fetch(call.voice)
-        except Exception as error:
-            self._lose(call, error)
-            return
-        with self._wake:
-            job = self._ticker.take_in(call.slot, call.role, call.voice, source)
-            self._jobs.append(_Job(call, job, self._prompt_is_in))
-            self._wake.notify()
 
     def _lose(self, call: Call, error: Exception) -> None:
         log.warning("prompt failed", error=type(error).__name__)

@@ -138,7 +138,7 @@ def ready_ms(models: Models, dtype: torch.dtype) -> dict[str, float]:
         role = RolePrompt(text, voice, RoleCard("", "", "", "", "", "", "", ""), seed=1)
 
         def run() -> None:
-            for _ in ticker.take_in(0, role, voice, ticker.fetch(voice)):
+            for _ in ticker.take_in(0, ticker.prepare(role, voice)):
                 pass
 
         return 1000 * _time(models, run)

@@ -1,9 +1,9 @@
 """All that touches the device for calls: ticks over the slots, and role prompts, chunk by chunk.
 
     tick({slot: 80 ms}) ─▶ {slot: (80 ms, text token)}
-    take_in(slot, role) ─▶ an iterator: one chunk of work a step, done when it ends
+    prepare(role) ─▶ take_in(slot, …) ─▶ an iterator: one chunk of work a step, done when it ends
 
-All but ``fetch`` is to be used from one thread.
+All but ``prepare`` is to be used from one thread.
 """
 
 import secrets
@@ -17,6 +17,7 @@ from torch import Tensor
 from agent.duplex import FRAME_MS, FRAME_SAMPLES, RolePrompt, Samples, Sampling
 from agent.engines.personaplex.anchor import HISTORY_SLACK, Anchor, Schedule
 from agent.engines.personaplex.checkpoint import Models
+from agent.engines.personaplex.config import SILENCE_FRAMES
 from agent.engines.personaplex.errors import PromptError
 from agent.engines.personaplex.graph import Step, bucket, reaches
 from agent.engines.personaplex.memory import CACHE_BYTES
@@ -49,6 +50,16 @@ class TickerOptions:
     """Seconds of a call that are kept when its slot is rebuilt; 0 leaves it to lose its prompt."""
     eager: bool = False
     """Do without CUDA graphs, to look for faults; a CPU always does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A role that fits: its voice, read from its file, and the tokens of its wrapped text."""
+
+    role: RolePrompt
+    voice_name: str
+    source: Voice | Recording
+    text: tuple[int, ...]
 
 
 class Ticker:
@@ -109,33 +120,34 @@ class Ticker:
             self._step.capture(reaches(self._models.lm.config.context))
         self.tick({})
 
-    def fetch(self, voice_name: str) -> Voice | Recording:
-        """Return a voice that was used before, or read it from its file; may be called from any thread.
+    def prepare(self, role: RolePrompt, voice_name: str) -> Prepared:
+        """Read a role's text and its voice, unless that was used before; slow, and may be called from any thread.
 
         Raises:
-            VoiceError: it can't be read.
+            VoiceError: the voice can't be read.
+            PromptError: the prompt is too long, or asks for a way of drawing that there is not.
         """
-        return self._voices.get(voice_name) or self._models.voices.load(voice_name)
+        check_sampling(role.sampling)
+        source = self._voices.get(voice_name) or self._models.voices.load(voice_name)
+        text = tuple(self._models.text.encode(wrap(role.text)))
+        frames = voice_frames(source) + len(text) + 2 * SILENCE_FRAMES
+        if frames > self.most_prompt_steps:
+            raise PromptError(
+                f"The role prompt takes {frames} frames, {len(text)} of them text; "
+                f"at most {self.most_prompt_steps} fit: shorten the persona's facts and rules."
+            )
+        return Prepared(role, voice_name, source, text)
 
-    def take_in(self, slot: int, role: RolePrompt, voice_name: str, source: Voice | Recording) -> Chunks:
-        """Make a slot ready for a call in the voice that ``fetch`` returned.
-
-        Raises:
-            PromptError: the prompt is too long.
-        """
-        self._begin(slot, role)
+    def take_in(self, slot: int, prepared: Prepared) -> Chunks:
+        """Make a slot ready for a call in its role."""
+        voice_name, source = prepared.voice_name, prepared.source
+        self._begin(slot, prepared.role)
         if voice_name not in self._voices:
             is_sound = isinstance(source, Recording)
             self._voices[voice_name] = (yield from self._encode(source)) if is_sound else self._placed(source)
         voice = self._voices[voice_name]
-        text = tuple(self._models.text.encode(wrap(role.text)))
-        steps = prompt_steps(voice, text, self._models.lm.config.text_initial, self._device)
-        if steps.steps > self.most_prompt_steps:
-            raise PromptError(
-                f"The role prompt takes {steps.steps} frames, {len(text)} of them text; "
-                f"at most {self.most_prompt_steps} fit: shorten the persona's facts and rules."
-            )
-        prompt_key = ("prompt", voice_name, text)
+        steps = prompt_steps(voice, prepared.text, self._models.lm.config.text_initial, self._device)
+        prompt_key = ("prompt", voice_name, prepared.text)
         yield from self._compute(slot, steps, ("voice", voice_name), prompt_key)
         self.state.window.copy_row(slot, steps.window, 0)
         self._steps[slot] = steps.steps
@@ -155,7 +167,6 @@ class Ticker:
 
     def _begin(self, slot: int, role: RolePrompt) -> None:
         state, sampling = self.state, role.sampling
-        check_sampling(sampling)
         state.reset(slot, self._models.lm.config.text_initial)
         rows = state.sampling
         rows.audio_temperature[slot] = sampling.audio_temperature
@@ -205,6 +216,13 @@ class Ticker:
     def _note(self, slot: int, taken: int) -> None:
         """A slot that is not live writes where its next step will: past what the prompt has filled."""
         self.state.window.offset[slot] = taken + 1
+
+
+def voice_frames(source: Voice | Recording) -> int:
+    """Return how many frames of a role prompt a voice takes."""
+    if isinstance(source, Recording):
+        return source.frames.shape[0]
+    return max(0 if tensor is None else tensor.shape[0] for tensor in (source.codes, source.embeddings))
 
 
 def check_sampling(sampling: Sampling) -> None:

@@ -101,7 +101,7 @@ def test_a_long_call_is_rebuilt_again_and_again_and_its_ticks_go_on() -> None:
     ticker = Ticker(MODELS, TickerOptions(2, torch.float32, anchor_s=20))
     role = RolePrompt("You are Dana.", "NATF2", CARD, GREEDY, seed=1)
     for slot in range(2):
-        for _ in ticker.take_in(slot, role, role.voice, ticker.fetch(role.voice)):
+        for _ in ticker.take_in(slot, ticker.prepare(role, role.voice)):
             pass
     sound = np.random.default_rng(0).normal(0, 0.1, FRAME_SAMPLES).astype(np.float32)
     rebuilt = 0

@@ -46,7 +46,7 @@ def ticker(slots: int = SLOTS) -> Ticker:
 
 def prompt(ticker: Ticker, slot: int, caller: Caller) -> Iterator[None]:
     role = caller.role
-    return ticker.take_in(slot, role, role.voice, ticker.fetch(role.voice))
+    return ticker.take_in(slot, ticker.prepare(role, role.voice))
 
 
 def enter(ticker: Ticker, slot: int, caller: Caller) -> None:
@@ -129,7 +129,7 @@ def test_a_fixed_seed_draws_the_same_whatever_the_neighbours_do() -> None:
     another = Caller(1)
     another_seed = RolePrompt(another.role.text, another.role.voice, CARD, seed=99)
     third = ticker()
-    for _ in third.take_in(1, another_seed, another.role.voice, third.fetch(another.role.voice)):
+    for _ in third.take_in(1, third.prepare(another_seed, another.role.voice)):
         pass
     for _ in range(20):
         talk(third, {1: another})

@@ -30,7 +30,7 @@ def talk(models: Models, options: TickerOptions, sampling: Sampling) -> tuple[li
     ticker.warm_up()
     for slot in range(3):
         role = RolePrompt(f"You are agent {slot}.", "NATF0", CARD, sampling, seed=slot)
-        for _ in ticker.take_in(slot, role, "NATF0", ticker.fetch("NATF0")):
+        for _ in ticker.take_in(slot, ticker.prepare(role, "NATF0")):
             pass
     tokens: list[list[int]] = [[], [], []]
     sound = np.zeros((3, TICKS, FRAME_SAMPLES), np.float32)

@@ -6,7 +6,16 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from agent.duplex import FRAME_SAMPLES, AgentFrame, EngineLost, EngineUnavailable, RoleCard, RolePrompt, Sampling
+from agent.duplex import (
+    FRAME_SAMPLES,
+    AgentFrame,
+    EngineFull,
+    EngineLost,
+    EngineUnavailable,
+    RoleCard,
+    RolePrompt,
+    Sampling,
+)
 from agent.engines.personaplex import create
 from agent.engines.personaplex.engine import PersonaPlexEngine, PersonaPlexSession
 from agent.engines.personaplex.errors import PromptError, VoiceError
@@ -93,16 +102,21 @@ async def test_frames_that_wait_longer_than_they_last_are_counted_as_late(engine
     assert engine.counters.late_frames == before + 1
 
 
-async def test_a_prompt_that_does_not_fit_loses_that_call_with_a_sentence(engine: PersonaPlexEngine) -> None:
+async def test_a_prompt_that_does_not_fit_is_refused_before_it_takes_a_slot(engine: PersonaPlexEngine) -> None:
     neighbour = await opened(engine)
-    session = await engine.open(RolePrompt("word " * 2000, "NATF2", CARD))
-    with pytest.raises(EngineLost, match="at most 512 fit"):
-        await session.ready()
-    with pytest.raises(EngineLost, match="at most 512 fit"):
-        await take(session, 1)
+    with pytest.raises(PromptError, match="takes 2039 frames, 2002 of them text; at most 512 fit"):
+        await engine.open(RolePrompt("word " * 2000, "NATF2", CARD))
     assert engine.capacity().used == 1
-    neighbour.push(NOISE)
-    assert len(await take(neighbour, 1)) == 1
+    longest = await opened(engine, RolePrompt("word " * (512 - 25 - 12 - 2), "NATF2", CARD))
+    for session in (neighbour, longest):
+        session.push(NOISE)
+        assert len(await take(session, 1)) == 1
+
+
+async def test_of_calls_that_come_together_as_many_are_taken_as_there_are_slots(engine: PersonaPlexEngine) -> None:
+    came = await asyncio.gather(*(engine.open(ROLE) for _ in range(5)), return_exceptions=True)
+    assert [type(one) for one in came].count(EngineFull) == 2
+    assert engine.capacity().used == 3
 
 
 async def test_a_voice_or_a_way_of_drawing_that_does_not_exist_is_refused_at_once(engine: PersonaPlexEngine) -> None:

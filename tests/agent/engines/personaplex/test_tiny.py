@@ -8,15 +8,19 @@ import socket
 import subprocess
 import sys
 import time
+from urllib.parse import urlencode
 
 import httpx
 import numpy as np
 import pytest
 import soundfile
 from typer.testing import CliRunner
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from agent.cli import app
-from tests.agent.engines.chat_server import calling, tone
+from agent.duplex import load_engine
+from tests.agent.engines.chat_server import calling, served, tone
 
 pytest.importorskip("sphn", reason="sphn is not installed; pip install 'parley[remote]'")
 
@@ -47,6 +51,41 @@ def test_the_same_seed_gives_the_same_answer_and_another_another(infer) -> None:
 
 def test_greedy_needs_no_seed(infer) -> None:
     assert infer("--greedy")[0]["words"] == infer("--greedy")[0]["words"]
+
+
+@pytest.fixture
+def own_voices(tmp_path):
+    soundfile.write(tmp_path / "own.wav", 0.3 * np.sin(np.arange(24_000) / 9), 24_000)
+    (tmp_path / "torn.wav").write_bytes(b"RIFF")
+    (tmp_path / "torn.pt").write_bytes(b"PK")
+    return tmp_path
+
+
+REFUSED = {
+    "a prompt too long": ({"text_prompt": "word " * 900, "voice_prompt": "own"}, "takes 926 frames, 902 of them text"),
+    "a voice that is none": ({"voice_prompt": "NATF2.pt"}, "names no voice of this server"),
+    "a torn recording": ({"voice_prompt": "torn.wav"}, "torn.wav is not a WAV file"),
+    "torn embeddings": ({"voice_prompt": "torn.pt"}, "torn.pt is not a file of tensors"),
+    "too many candidates": ({"voice_prompt": "own", "text_topk": "251"}, "text top-k must be from 1 to 250"),
+}
+
+
+async def test_a_role_that_cannot_be_played_is_refused_before_the_upgrade(own_voices) -> None:
+    options = {"engine_checkpoint": "tiny", "engine_device": "cpu", "engine_slots": "1"}
+    engine = load_engine("personaplex", options | {"engine_voices": str(own_voices)})
+    await engine.start()
+    async with served(engine, voices=engine.voices()) as address:
+        for what, (query, sentence) in REFUSED.items():
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(f"ws://{address}/api/chat?{urlencode(query)}")
+            assert refused.value.response.status_code == 400, what
+            said = refused.value.response.body.decode()
+            assert sentence in said, what
+            assert said.endswith(".\n"), what
+            assert engine.capacity().used == 0, what
+        async with calling(address, voice_prompt="own", text_prompt="word " * 200) as client:
+            await client.say(tone(2))
+            await client.hear(2)
 
 
 def free_port() -> int:
