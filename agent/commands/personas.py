@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 if TYPE_CHECKING:
+    from personas.numbers import NumberSettings
     from personas.persona import PersonaCard
     from personas.store import ImportedCard, PersonaStore, PersonaSummary, PersonaVersion
 
@@ -109,12 +110,49 @@ def lint(files: Files = None, as_json: AsJson = False) -> None:
 
 
 @numbers.command("set")
-def set_(number: Number, persona: Slug) -> None:
-    """Let a persona answer a phone number, instead of whichever did."""
-    from personas.numbers import check_number
+def set_(
+    number: Number,
+    persona: Slug,
+    human: Annotated[
+        str | None, typer.Option(help="Whom to dial where a human is wanted: E.164, or empty for nobody.")
+    ] = None,
+    on_full: Annotated[
+        str | None, typer.Option(help="What callers meet when the engine is full: busy, wait or human.")
+    ] = None,
+    wait_limit_s: Annotated[
+        int | None, typer.Option("--wait-limit", help="Longest wait for a free line, in seconds.")
+    ] = None,
+    hours: Annotated[
+        str | None, typer.Option(help="Opening hours, e.g. 'Mon-Fri 08:00-20:00, Sat 10:00-14:00'; empty is always.")
+    ] = None,
+    timezone: Annotated[str | None, typer.Option(help="IANA time zone of the hours, e.g. Europe/Berlin.")] = None,
+    out_of_hours: Annotated[
+        str | None, typer.Option(help="What callers meet outside the hours: open, voicemail, message or a persona.")
+    ] = None,
+    queue: Annotated[str | None, typer.Option(help="The carrier's queue that hand-offs of mode queue go to.")] = None,
+) -> None:
+    """Let a persona answer a phone number, and say what happens where it can't; what is not given stays as it is."""
+    from dataclasses import replace
+
+    from personas.numbers import NumberSettings, check_number
 
     plain = check_number(number)
-    _with_store(lambda store: store.set_number(plain, persona))
+    given = {
+        "human_number": check_number(human) if human else human,
+        "on_full": on_full,
+        "wait_limit_s": wait_limit_s,
+        "hours": hours,
+        "timezone": timezone,
+        "out_of_hours": out_of_hours,
+        "queue_name": queue,
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+
+    async def save(store: "PersonaStore") -> None:
+        before = await store.number_settings(plain) or NumberSettings(plain, persona)
+        await store.save_number(replace(before, persona_slug=persona, **changes))
+
+    _with_store(save)
     typer.echo(f"{plain} is answered by {persona}.")
 
 
@@ -130,12 +168,17 @@ def clear(number: Number) -> None:
 
 @numbers.command("list")
 def list_numbers(as_json: AsJson = False) -> None:
-    """List the phone numbers and the personas that answer them."""
+    """List the phone numbers, the personas that answer them, and what happens where those can't."""
+    from dataclasses import asdict
+
     found = _with_store(lambda store: store.numbers())
     if as_json:
-        _print_json([{"number": each.number, "persona": each.persona_slug} for each in found])
+        _print_json(
+            [{"number": each.number, "persona": each.persona_slug} | _of_number(asdict(each)) for each in found]
+        )
         return
-    _print_table(("number", "persona"), [(each.number, each.persona_slug) for each in found])
+    head = ("number", "persona", "human", "when full", "hours", "out of hours")
+    _print_table(head, [_number_row(each) for each in found])
     if not found:
         typer.echo("No number is set yet; try `parley numbers set +15550100 PERSONA`.", err=True)
 
@@ -146,6 +189,17 @@ _OUTCOMES = {
     "unchanged": "unchanged",
     "edited": "kept: edited since its last import",
 }
+
+
+def _number_fields(values: dict[str, object]) -> dict[str, object]:
+    return {"persona" if name == "persona_slug" else name: value for name, value in values.items()}
+
+
+def _number_row(number: "NumberSettings") -> tuple[str, ...]:
+    full = f"wait {number.wait_limit_s} s" if number.on_full == "wait" else number.on_full
+    hours = f"{number.hours} ({number.timezone})" if number.hours else "always"
+    closed = number.out_of_hours if number.hours else "–"
+    return (number.number, number.persona_slug, number.human_number or "–", full, hours, closed)
 
 
 def _load(files: list[Path] | None) -> "list[PersonaCard]":

@@ -74,7 +74,7 @@ def _numbers(store: PersonaStore) -> APIRouter:
     @router.get("/numbers")
     async def listed(request: Request) -> Response:
         personas = {persona.slug: persona for persona in await store.personas()}
-        numbers = [(each.number, personas[each.persona_slug]) for each in await store.numbers()]
+        numbers = [(each, personas[each.persona_slug]) for each in await store.numbers()]
         return await pages(request, "numbers.html", active="/numbers", numbers=numbers)
 
     return router

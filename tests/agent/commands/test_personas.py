@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from agent.commands import db, personas
 from agent.settings import settings
 from personas.db import DatabaseError
-from personas.errors import BadNumber, CardError, UnknownPersona
+from personas.errors import BadNumber, BadNumberSetting, CardError, UnknownPersona
 from personas.library import FOLDER
 
 Parley = Callable[..., Result]
@@ -61,12 +61,58 @@ def test_the_library_is_imported_once_and_listed(parley: Parley) -> None:
         1,
         ["+15550100"],
     )
-    assert json.loads(parley("numbers", "list", "--json").stdout) == [
-        {"number": "+15550100", "persona": "brightwater-dental"}
-    ]
+    (number,) = json.loads(parley("numbers", "list", "--json").stdout)
+    assert (number["number"], number["persona"]) == ("+15550100", "brightwater-dental")
+    assert (number["human_number"], number["on_full"], number["hours"]) == ("", "busy", "")
     assert "northwind-baggage" in parley("personas", "list").stdout
     parley("numbers", "clear", "+15550100")
     assert json.loads(parley("numbers", "list", "--json").stdout) == []
+
+
+def test_a_number_is_set_step_by_step(parley: Parley) -> None:
+    parley("db", "upgrade")
+    parley("personas", "import")
+    parley("numbers", "set", "+15550100", "brightwater-dental", "--human", "+1 555 0111", "--on-full", "wait")
+    hours = ("--hours", "Mon-Fri 08:00-20:00", "--timezone", "Europe/Berlin", "--out-of-hours", "voicemail")
+    parley("numbers", "set", "+15550100", "brightwater-dental", *hours, "--wait-limit", "60", "--queue", "sales")
+    (number,) = json.loads(parley("numbers", "list", "--json").stdout)
+    assert number == {
+        "number": "+15550100",
+        "persona": "brightwater-dental",
+        "human_number": "+15550111",
+        "on_full": "wait",
+        "wait_limit_s": 60,
+        "hours": "Mon-Fri 08:00-20:00",
+        "timezone": "Europe/Berlin",
+        "out_of_hours": "voicemail",
+        "queue_name": "sales",
+    }
+    assert "wait 60 s" in parley("numbers", "list").stdout
+    parley("numbers", "set", "+15550100", "brightwater-dental", "--human", "")
+    assert json.loads(parley("numbers", "list", "--json").stdout)[0]["human_number"] == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        (("--on-full", "later"), "busy, wait, human"),
+        (("--on-full", "human"), "--human"),
+        (("--human", "+15550100"), "circle"),
+        (("--wait-limit", "1"), "5 to 600"),
+        (("--hours", "Mon-Fri 8-20"), "Mon-Fri 08:00-20:00"),
+        (("--hours", "Fri-Mon 08:00-20:00"), "within one day"),
+        (("--hours", "Mon 08:00-20:00", "--timezone", "Berlin"), "IANA time zone"),
+        (("--queue", "a/b"), "queue's name"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named(parley: Parley, options: tuple[str, ...], remedy: str) -> None:
+    parley("db", "upgrade")
+    parley("personas", "import")
+    timezone = () if "--timezone" in options else ("--timezone", "UTC")
+    with pytest.raises((BadNumberSetting, BadNumber), match=remedy):
+        parley("numbers", "set", "+15550100", "brightwater-dental", *options, *timezone)
+    with pytest.raises(UnknownPersona, match="nobody-there"):
+        parley("numbers", "set", "+15550100", "brightwater-dental", "--out-of-hours", "nobody-there")
 
 
 def test_one_bad_file_imports_nothing(parley: Parley, tmp_path: Path) -> None:
