@@ -62,7 +62,7 @@ class DuplexProcessor(DirectProcessor):
         self._speaking: asyncio.Task[None] | None = None
         self._ready = False
         self._began_ms: int | None = None
-        self._unanswered_frames = 0
+        self._pushed_frames = self._answered_frames = 0
         self._unanswered_s = self._pushed_at = 0.0
         self._frames_since_text: int | None = None
 
@@ -97,18 +97,19 @@ class DuplexProcessor(DirectProcessor):
     def _count_unanswered(self) -> None:
         """Give the engine up when it is silent: by the time between frames, for those of a stall come all at once."""
         now = time.monotonic()
-        self._unanswered_frames += 1
-        if self._unanswered_frames > 1:
+        self._pushed_frames += 1
+        unanswered = self._pushed_frames - self._answered_frames
+        if unanswered > 1:
             self._unanswered_s += min(now - self._pushed_at, MOST_GAP_S)
         self._pushed_at = now
-        if self._unanswered_s > self._stall_s or self._unanswered_frames > MOST_UNANSWERED_FRAMES:
+        if self._unanswered_s > self._stall_s or unanswered > MOST_UNANSWERED_FRAMES:
             self._lost(f"The engine answered no frame for {self._unanswered_s:.1f} seconds.")
 
     async def _speak(self) -> None:
         try:
             await self._take_in_prompt()
             async for frame in self._session.frames():
-                self._unanswered_frames -= 1
+                self._answered_frames = frame.index + 1  # those that an engine has dropped are answered too
                 self._unanswered_s = 0.0
                 await self._say(frame)
             self._lost("The engine ended the session.")

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from agent import call
 from agent.duplex import AgentFrame, EngineLost, HeardWord
 from agent.live import CallOver, CallStarted, Spoke
-from agent.pipeline import transport
+from agent.pipeline import duplex, transport
 from telephony.carriers.twilio import TwilioCarrier
 from telephony.errors import CarrierUnavailable
 from telephony.simulator import twiml
@@ -177,6 +177,26 @@ async def test_an_engine_that_falls_silent(open_exchange: Open) -> None:
                 break
         await stream.closed()
     assert "answered no frame for 1." in (await ended(where, stream))[2]
+
+
+async def test_an_engine_that_drops_frames_is_not_lost_for_it(
+    open_exchange: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duplex, "MOST_UNANSWERED_FRAMES", 10)
+    engine = ScriptedEngine()
+    where = await open_exchange(engine)
+    async with where.call() as stream:
+        await stream.frames(1)
+        await stream.receive("mark")
+        (session,) = engine.sessions
+        push = session.push
+        session.push = lambda frame: push(frame) if len(session.heard) % 2 else session.heard.append(frame)
+        for _ in range(15):
+            await stream.frames(4)
+            await asyncio.sleep(0.01)
+        await stream.send("stop", stop={})
+        await stream.closed()
+    assert (await ended(where, stream, engine))[1] == "caller_hung_up"
 
 
 async def test_the_time_limit(open_exchange: Open) -> None:
