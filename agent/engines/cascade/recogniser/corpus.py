@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from agent.duplex import RoleCard
+from agent.engines.cascade import elsewhere
 from agent.engines.cascade.recogniser import phrases as p
 from agent.engines.cascade.recogniser.spoken import spoken_words
 
@@ -26,6 +27,7 @@ class Weights:
     name: float = 1.0
     frame: float = 0.05
     phrase: float = 1.5
+    elsewhere: float = 0.7
 
 
 def card_lines(card: RoleCard, weights: Weights = Weights()) -> list[Line]:
@@ -35,6 +37,7 @@ def card_lines(card: RoleCard, weights: Weights = Weights()) -> list[Line]:
     lines += _lines(_framed(p.FRAMES, _things(card)), weights.frame)
     for block in (p.COURTESIES, p.REQUESTS, p.COMPLAINTS, p.SMALL_TALK):
         lines += _lines(p.phrases(block), weights.phrase)
+    lines += _lines(elsewhere.questions(), weights.elsewhere)
     return lines + list(_general(weights))
 
 

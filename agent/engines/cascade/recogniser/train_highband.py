@@ -1,10 +1,11 @@
 """Train the high band's network on speech that is synthesised here; writes highband.npz.
 
-    words ─▶ eSpeak (and flite) ─┬─▶ 16 kHz ──────────────────────▶ wide cepstra ────── target
-                                 └─▶ tone, noise, 8 kHz, µ-law ───▶ narrow log power ── input
+    words ─▶ eSpeak (and flite) ─┬─▶ 16 kHz ──▶ wide cepstra ──▶ phones by alignment ── targets
+                                 └─▶ tone, noise, 8 kHz, µ-law ──▶ narrow log power ─── input
 
-Run ``python -m agent.engines.cascade.recogniser.train_highband``: ten minutes on one core. Equal seeds, voices
-and arithmetic give equal weights.
+Run ``python -m agent.engines.cascade.recogniser.train_highband --steps 0 --sentences 1500``: half an hour on two
+cores; then the same with ``--go-on``, five minutes, in which the acoustic model judges. Equal seeds, voices and
+arithmetic give equal weights.
 """
 
 import argparse
@@ -13,18 +14,21 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pocketsphinx
 import soundfile
 from numpy.typing import NDArray
 from scipy.signal import butter, resample_poly, sosfilt
 
 from agent.engines.cascade.espeak import Espeak
 from agent.engines.cascade.ports import PHONE_HZ
-from agent.engines.cascade.recogniser.fitting import fit
+from agent.engines.cascade.recogniser.acoustics import PhoneModel
+from agent.engines.cascade.recogniser.fitting import Plan, Trainer, Utterance
 from agent.engines.cascade.recogniser.frontend import narrow_log_power, wide_cepstra
-from agent.engines.cascade.recogniser.highband import Matrix
+from agent.engines.cascade.recogniser.highband import HighBand, Matrix
 from agent.engines.cascade.recogniser.language import END, START, english
 
 Samples = NDArray[np.float64]
@@ -38,17 +42,18 @@ _VARIANTS = (
     "f1 f2 f3 f4 f5 m1 m2 m3 m4 m5 m6 m7 m8 klatt klatt2 klatt3 klatt4 Alex Andy Annie Lee Michael Mike steph belinda "
     "linda rob john shelby Alicia Diogo Gene pablo travis edward anika victor adam"
 )
+_FLITE_SHARE = 0.5
 _FLITE = ("slt", "rms", "awb", "kal16")
 
 
 def sentences(rng: np.random.Generator) -> Iterator[str]:
     """Yield strings of words that may follow each other in English, drawn from the general model, without end."""
     model = english()
-    anything = [word for word in model.unigram if word != END]
+    anything = [word for word in model.alone if word != END]
     while True:
         words: list[str] = []
         for _ in range(int(rng.integers(4, 13))):
-            after = model.bigram.get(words[-1] if words else START, {})
+            after = model.after.get((words[-1] if words else START,), {})
             known = [word for word in after if word != END]
             # The root makes rare words commoner: what counts is how many different sounds follow each other.
             odds = np.sqrt([after[word] for word in known])
@@ -71,7 +76,7 @@ class Speakers:
 
     def speak(self, text: str) -> Samples:
         """Return ``text`` in a random voice, often of a longer or shorter throat than it has; pauses around it."""
-        spoken = self._by_flite(text) if self._flite and self._rng.random() < 0.5 else self._by_espeak(text)
+        spoken = self._by_flite(text) if self._flite and self._rng.random() < _FLITE_SHARE else self._by_espeak(text)
         if self._rng.random() < 0.7:
             spoken = resample_poly(spoken, int(self._rng.integers(84, 120)), 100)
         return np.pad(_as_loud(spoken), 4_000)
@@ -135,42 +140,70 @@ def through_ulaw(samples: Samples) -> NDArray[np.int16]:
     return (np.sign(code) * (256.0 ** np.abs(code) - 1.0) / 255.0 * 32_635.0).astype(np.int16)
 
 
-def pairs(count: int, rng: np.random.Generator) -> Iterator[tuple[Matrix, Matrix]]:
-    """Yield ``count`` sentences three times each, in little, some and much noise: inputs and targets for ``fit``."""
-    speakers, texts = Speakers(rng), sentences(rng)
+def utterances(count: int, rng: np.random.Generator) -> Iterator[Utterance]:
+    """Yield ``count`` sentences, each in little, some and much noise."""
+    speakers, texts, phones = Speakers(rng), sentences(rng), Phones()
     other = speakers.speak(next(texts))
-    for _ in range(count):
-        wide = speakers.speak(next(texts))
+    while count:
+        text = next(texts)
+        wide = speakers.speak(text)
         hiss = rng.normal(size=len(wide)) * _SPEECH_RMS * 10.0 ** (-rng.uniform(38, 50) / 20.0)
         target = wide_cepstra(wide + hiss)
         target -= target.mean(axis=0)
-        for quietest, loudest in _NOISES:
-            x = narrow_log_power(on_the_phone(wide, other, rng.uniform(quietest, loudest), rng)).astype(np.float32)
-            length = min(len(x), len(target))
-            yield x[:length], target[:length]
+        narrow = [
+            narrow_log_power(on_the_phone(wide, other, rng.uniform(*noise), rng)).astype(np.float32)
+            for noise in _NOISES
+        ]
+        length = min(len(target), len(narrow[0]))
+        labels = phones.align(text, target)[:length]
+        if len(labels):
+            yield Utterance(tuple(x[:length] for x in narrow), target[:length], labels)
+            count -= 1
         other = wide
 
 
+class Phones:
+    """Says which phone each frame of a known text is."""
+
+    def __init__(self) -> None:
+        self._model = PhoneModel()
+        lines = Path(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict")).read_text(encoding="utf-8").splitlines()
+        self._sounds = dict(line.split(" ", 1) for line in lines)
+
+    def align(self, text: str, cepstra: Matrix) -> NDArray[np.int64]:
+        """Return the phones of ``cepstra`` [T, 13] by acoustics.PHONES, [T]; [0] where the audio is too short."""
+        pause = ("SIL", True)
+        spoken: list[tuple[str, bool]] = [pause]
+        for word in text.split():
+            spoken += [*((phone, False) for phone in self._sounds[word].split()), pause]
+        if len(cepstra) < 4 * len(spoken):
+            return np.zeros(0, np.int64)
+        return self._model.align(cepstra, spoken)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Train the map from the phone's bands to wide bands; writes highband.npz."
+    plan = Plan()
+    parser = argparse.ArgumentParser(description="Train the network that predicts wide cepstra; writes highband.npz.")
+    parser.add_argument(
+        "--go-on", action="store_true", help="go on with the network in the file: the second part alone"
     )
-    parser.add_argument("--sentences", type=int, default=1_400, help="sentences to speak (default: %(default)s)")
+    parser.add_argument("--sentences", type=int, default=800, help="sentences to speak (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="seed of all that is random (default: %(default)s)")
-    parser.add_argument("--reach", type=int, default=8, help="frames of context on each side (default: %(default)s)")
-    parser.add_argument("--hidden", type=int, default=320, help="width of both hidden layers (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=6, help="passes over the speech (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=plan.epochs, help="passes of the first part (%(default)s)")
+    parser.add_argument("--steps", type=int, default=plan.steps, help="utterances of the second part (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("highband.npz"), help="file to write")
     chosen = parser.parse_args()
     rng = np.random.default_rng(chosen.seed)
-    speech = list(pairs(chosen.sentences, rng))
-    network = fit(speech, chosen.reach, chosen.hidden, chosen.epochs, rng, _say)
+    speech = list(utterances(chosen.sentences, rng))
+    _say(f"{sum(len(utterance.wide) for utterance in speech) / 6_000:.0f} minutes of speech")
+    plan = replace(plan, epochs=0 if chosen.go_on else chosen.epochs, steps=chosen.steps)
+    network = Trainer(speech, plan, rng, _say, HighBand.load() if chosen.go_on else None).run()
     with chosen.out.open("wb") as file:
         network.save(file)
 
 
-def _say(epoch: int, left: float) -> None:
-    sys.stderr.write(f"epoch {epoch + 1}: {left:.4f} of the variance left\n")
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 if __name__ == "__main__":
