@@ -173,9 +173,7 @@ def list_numbers(as_json: AsJson = False) -> None:
 
     found = _with_store(lambda store: store.numbers())
     if as_json:
-        _print_json(
-            [{"number": each.number, "persona": each.persona_slug} | _of_number(asdict(each)) for each in found]
-        )
+        _print_json([_number_fields(asdict(each)) for each in found])
         return
     head = ("number", "persona", "human", "when full", "hours", "out of hours")
     _print_table(head, [_number_row(each) for each in found])
