@@ -8,9 +8,9 @@ from collections import deque
 
 from agent.duplex import FRAME_MS
 
-MOST_QUEUED_MS = 140
-"""Silence is not sent when more than this would wait: pauses make up for lateness, and the queue stays under
-200 ms with a frame to spare, so a barge-in is heard at once."""
+MOST_QUEUED_MS = 100
+"""Silence is not sent when more than this would wait: a pause makes up for all lateness but a packet's, and the queue
+stays under 200 ms with a frame to spare, so a barge-in is heard at once."""
 LEAST_UNDERRUN_MS = 20
 """A packet; what is shorter is jitter."""
 _BIN_MS, _BINS = 20, 100

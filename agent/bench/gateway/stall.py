@@ -66,7 +66,7 @@ async def measure_stalls(calls: int, done: Callable[[str], None]) -> Stalled:
 
 def judge(calls: list[list[list[float | None]]], first_ms: float, last_ms: float) -> Stalled:
     """Compare bursts before ``first_ms``, when the first stall began, with those after ``last_ms``, the last's end."""
-    bursts = sorted((said or 0.0, latency) for call in calls for said, latency in call)
+    bursts = sorted(((said or 0.0, latency) for call in calls for said, latency in call), key=lambda burst: burst[0])
     before = [latency for said, latency in bursts if latency is not None and said + BURST_MS + latency < first_ms]
     after = [(said, latency) for said, latency in bursts if said + BURST_MS >= first_ms]
     normal_ms = float(np.percentile(before, 95)) if before else 0.0
