@@ -12,6 +12,7 @@ import structlog
 from agent import sentences
 from agent.call import Switchboard
 from agent.hand_off import HandOffs
+from agent.live import Noted
 from agent.lobby import Lobby
 from agent.logs import log_failure
 from agent.next_step import AFTER_STREAM, LOSSES, WAITED_ENOUGH, Step, Steps, after_human, at_answer
@@ -64,6 +65,7 @@ class Aftermath:
         has_human = Step.HUMAN in steps and number is not None and bool(number.human_number)
         handoff = Handoff("cold", why=refusal.outcome) if has_human else None
         call = await self._board.calls.refuse_call(new, refusal.outcome, refusal.reason, handoff)
+        self._board.live.publish(call.id, Noted("refused", 0, refusal.outcome))
         log.warning("call refused", call_id=call.id, outcome=refusal.outcome, reason=refusal.reason)
         return await self.again(call, number)
 

@@ -16,6 +16,7 @@ from agent import sentences
 from agent.aftermath import LINE_IS_DOWN, Aftermath
 from agent.call import FAILED, NONCE, Switchboard, claim_call, run_call
 from agent.hand_off import HandOffs
+from agent.live import Noted
 from agent.lobby import Lobby
 from agent.logs import log_failure
 from agent.opening import Opening, Refused, new_call
@@ -181,6 +182,7 @@ class CallDesk:
         slug = _out_of_hours(number)
         if slug in (VOICEMAIL, MESSAGE):
             row = await self._board.calls.refuse_call(new_call(call), "out_of_hours", _CLOSED)
+            self._board.live.publish(row.id, Noted("refused", 0, "out_of_hours"))
             return _closed(row, slug)
         new = new_call(call)
         try:

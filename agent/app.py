@@ -11,15 +11,15 @@ from threading import Thread
 
 import structlog
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from agent.answer import CallDesk
 from agent.call import Switchboard
 from agent.duplex import DuplexEngine, load_engine
+from agent.health import Admission, Health
+from agent.lag import LoopLag
 from agent.live import LiveCalls
 from agent.live_desk import LiveDesk
+from agent.metrics import GatewayMetrics, Timed
 from agent.own_voice import OwnVoice
 from agent.pipeline.build import warm_up
 from agent.pipeline.watch import Patience
@@ -39,15 +39,13 @@ from telephony.routes import telephony_router
 
 log = structlog.get_logger(__name__)
 
-_READY_S = 2.0
-
 
 def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAPI:
     """Return the application; its lifespan migrates, starts the engine and ends the calls. One lifespan an app.
 
     ``engine`` replaces the one that the settings name. ``app.state`` holds ``settings``, ``database``,
-    ``personas``, ``calls``, ``recordings``, ``live``, ``own_voice``, ``engine``, ``desk``, and after the start
-    ``admin_password``: the one that was made up, or None.
+    ``personas``, ``calls``, ``recordings``, ``live``, ``own_voice``, ``engine``, ``desk``,
+    ``lag``, ``metrics``, and after the start ``admin_password``: the one that was made up, or None.
 
     Raises:
         SettingsError: the data folder can't be written to.
@@ -58,40 +56,35 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     database = Database(settings.database)
     personas, calls = PersonaStore(database), CallStore(database)
     recordings = Recordings(settings.data_dir / "recordings")
-    live = LiveCalls()
+    metrics = GatewayMetrics()
+    admission = Admission(LoopLag(on_lag=metrics.lag), settings.max_loop_lag_ms)
+    live = LiveCalls(metrics.count)
     own_voice = OwnVoice(settings.tts)
     engine = engine or load_engine(settings.engine, settings.engine_options())
     carrier = TwilioCarrier(settings.origin, settings.auth_tokens, settings.twilio_account_sid, settings.twilio_api_url)
-    desk = CallDesk(
-        Switchboard(
-            engine=engine,
-            personas=personas,
-            calls=calls,
-            recordings=recordings,
-            live=live,
-            carrier=carrier,
-            ready_timeout_s=settings.engine_ready_timeout_s,
-            max_call_s=settings.max_call_s,
-            patience=_patience(settings),
-            speak=own_voice,
-        )
+    board = Switchboard(
+        engine=engine,
+        personas=personas,
+        calls=calls,
+        recordings=recordings,
+        live=live,
+        carrier=carrier,
+        ready_timeout_s=settings.engine_ready_timeout_s,
+        max_call_s=settings.max_call_s,
+        patience=_patience(settings),
+        speak=own_voice,
     )
+    desk = CallDesk(board, too_busy=admission.too_busy)
     app = FastAPI(title="Parley", lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    for name, value in {
-        "settings": settings,
-        "database": database,
-        "personas": personas,
-        "calls": calls,
-        "recordings": recordings,
-        "live": live,
-        "own_voice": own_voice,
-        "engine": engine,
-        "desk": desk,
-    }.items():
+    state: dict[str, object] = dict(settings=settings, database=database, personas=personas, calls=calls)
+    state |= dict(recordings=recordings, live=live, own_voice=own_voice, engine=engine, desk=desk)
+    for name, value in (state | dict(lag=admission.lag, metrics=metrics)).items():
         setattr(app.state, name, value)
     limits = LineLimits(calls_per_minute=settings.caller_calls_per_minute)
     app.include_router(telephony_router(carrier, desk, start_timeout_s=settings.stream_start_timeout_s, limits=limits))
-    _add_health(app, database, engine, desk)
+    app.add_middleware(Timed, metrics=metrics, paths=frozenset((carrier.webhook_path, carrier.action_path)))
+    token = settings.metrics_token.get_secret_value()
+    Health(database, engine, desk, admission, metrics, token).mount(app)
     console.mount(
         app,
         database=database,
@@ -114,6 +107,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             log.warning("calls were lost when the server stopped", calls=lost)
         stack.push_async_callback(state.engine.close)
         await asyncio.gather(asyncio.to_thread(warm_up), state.engine.start())
+        state.lag.start()
+        stack.callback(state.lag.stop)
         stack.callback(state.live.close)
         await stack.enter_async_context(state.desk)
         Thread(target=state.own_voice.load_quietly, name="own-voice", daemon=True).start()  # no caller waits for it
@@ -172,29 +167,3 @@ def _session_secret(settings: Settings) -> str:
     if len(secret) < console.LEAST_SECRET:
         raise SettingsError(f"PARLEY_DATA_DIR: {path} holds no usable key; remove the file to have a new one made.")
     return secret
-
-
-def _add_health(app: FastAPI, database: Database, engine: DuplexEngine, desk: CallDesk) -> None:
-    @app.get("/health", include_in_schema=False)
-    async def health() -> JSONResponse:
-        """Whether the process lives: restart it if not."""
-        return JSONResponse({"status": "ok"})
-
-    @app.get("/ready", include_in_schema=False)
-    async def ready() -> JSONResponse:
-        """Whether calls can be sent here."""
-        capacity = engine.capacity()
-        figures = {"engine": engine.name, "slots": capacity.slots, "used": capacity.used, "calls": desk.live_calls}
-        trouble = "The server is shutting down." if desk.draining else await _database_trouble(database)
-        if trouble:
-            return JSONResponse({"status": "unavailable", "reason": trouble} | figures, status_code=503)
-        return JSONResponse({"status": "ready"} | figures)
-
-
-async def _database_trouble(database: Database) -> str:
-    try:
-        async with asyncio.timeout(_READY_S), database.session() as session:
-            await session.execute(text("SELECT 1"))
-    except (SQLAlchemyError, OSError):  # TimeoutError is an OSError
-        return "The database does not answer."
-    return ""

@@ -40,6 +40,11 @@ class LoopLag:
         lags = sorted(self._lags_ms)
         return lags[min(len(lags) - 1, int(share * len(lags)))] if lags else 0.0
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether a whole window has been measured: the first ticks of a process are late for reasons that pass."""
+        return len(self._lags_ms) == self._lags_ms.maxlen
+
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         self._due_s = loop.time() + TICK_S
         self._timer = loop.call_at(self._due_s, self._tick, loop)

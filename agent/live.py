@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -69,7 +69,9 @@ class CallControl(Protocol):
 class LiveCalls:
     """One process's live calls. Whoever reads too slowly loses the oldest events."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_event: Callable[[str, LiveEvent], None] | None = None) -> None:
+        """``on_event(call_id, event)`` sees every event first, at once; it must be quick and must not raise."""
+        self._on_event = on_event
         self._subscribers: set[asyncio.Queue[tuple[str, LiveEvent] | None]] = set()
         self._said: dict[str, deque[LiveEvent]] = {}
         self._controls: dict[str, CallControl] = {}
@@ -94,6 +96,8 @@ class LiveCalls:
             self._controls.pop(call_id, None)
         elif call_id in self._said:
             self._said[call_id].append(event)
+        if self._on_event:
+            self._on_event(call_id, event)
         for queue in self._subscribers:
             if queue.full():
                 queue.get_nowait()

@@ -47,6 +47,27 @@ class Settings(BaseSettings):
     )
     log_format: Literal["console", "json"] = Field("console", description="Log lines for people, or JSON for machines.")
 
+    workers: int = Field(
+        1, ge=1, le=64, description="Processes of `parley serve` on one port; each loads the engine for itself."
+    )
+    drain_s: float = Field(
+        30.0,
+        ge=0,
+        le=86_400,
+        description="Seconds that live calls have to finish once the server is told to stop (SIGTERM); "
+        "then they end with a spoken sentence. A second signal ends them at once.",
+    )
+    max_loop_lag_ms: float = Field(
+        250.0,
+        ge=0,
+        le=10_000,
+        description="Lateness of the event loop, in thousandths of a second, 95th percentile of five seconds, "
+        "above which new calls are treated as if the engine were full; 0 is no limit.",
+    )
+    metrics_token: SecretStr = Field(
+        SecretStr(""), description="Bearer token that /metrics asks for; empty shows it to everybody."
+    )
+
     # The phone network
     twilio_account_sid: str = Field(
         "", description="Twilio account SID; with the auth token it lets Parley hang up, move and make calls."

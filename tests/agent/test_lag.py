@@ -7,10 +7,12 @@ from agent.lag import LoopLag
 
 
 async def test_an_idle_loop_is_on_time() -> None:
-    lag = LoopLag()
+    lag = LoopLag(window_s=0.15)
     lag.start()
-    await asyncio.sleep(0.2)
+    assert not lag.is_settled
+    await asyncio.sleep(0.3)
     lag.stop()
+    assert lag.is_settled
     assert 0 <= lag.percentile_ms(0.5) < 50
 
 
