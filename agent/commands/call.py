@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from telephony.simulator import Act, Caller, CallResult, Script, SpokenLine, Step
+    from telephony.simulator import Act, Caller, CallResult, Phone, Script, SpokenLine, Step
     from telephony.simulator.hearing import AgentEar
 
 _CALLERS_VOICE = "NATM1"
@@ -38,6 +38,9 @@ Patience = Annotated[
     int, typer.Option("--patience-ms", min=0, help="How long a recording waits for the agent to begin.")
 ]
 MaxS = Annotated[float, typer.Option("--max-s", min=1, max=3_600, help="Hang up after this many seconds.")]
+HumanDoes = Annotated[
+    str, typer.Option("--human", help="What a human does whom the call is handed to: answers, busy, no-answer, failed.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 
 
@@ -55,6 +58,7 @@ def call(
     save: Save = None,
     patience_ms: Patience = 8_000,
     max_s: MaxS = 600.0,
+    human: HumanDoes = "answers",
     as_json: AsJson = False,
 ) -> None:
     """Call a server with a simulated phone and report who said what when.
@@ -63,7 +67,7 @@ def call(
     the server did something Twilio would report as an error.
     """
     from agent.settings import settings
-    from telephony.simulator import BadScript, Phone, ScriptedCaller, background_under, load_recording, load_script
+    from telephony.simulator import BadScript, ScriptedCaller, background_under, load_recording, load_script
 
     recordings = [*(audio or []), *(more or [])]
     if bool(recordings) == (script is not None):
@@ -72,13 +76,7 @@ def call(
         raise typer.BadParameter("--start-ms is given once for each recording, or not at all")
     if save and not save.parent.is_dir():
         raise BadScript(f"--save: the folder {save.parent} does not exist.")
-    tokens = settings().auth_tokens
-    if not tokens:
-        raise BadScript(
-            "PARLEY_TWILIO_AUTH_TOKEN is not set: the server would refuse a call that is not signed with it."
-        )
-    reached = url or f"http://127.0.0.1:{settings().port}"
-    phone = Phone(reached, tokens[0], public_url=settings().public_url)
+    phone = _phone(url, human)
     if script is not None:
         lines = load_script(script)
         steps = asyncio.run(spoken_steps(lines, settings().tts, voice))
@@ -93,6 +91,22 @@ def call(
     _print(result, save, as_json)
     if result.errors:
         raise typer.Exit(1)
+
+
+def _phone(url: str, human: str) -> "Phone":
+    from agent.settings import settings
+    from telephony.simulator import HUMAN_DOES, BadScript, Human, Phone
+
+    humans = {does: Human(does) for does in HUMAN_DOES}
+    if human not in humans:
+        raise typer.BadParameter(f"--human is one of {', '.join(humans)}")
+    tokens = settings().auth_tokens
+    if not tokens:
+        raise BadScript(
+            "PARLEY_TWILIO_AUTH_TOKEN is not set: the server would refuse a call that is not signed with it."
+        )
+    reached = url or f"http://127.0.0.1:{settings().port}"
+    return Phone(reached, tokens[0], public_url=settings().public_url, human=humans[human])
 
 
 async def spoken_steps(script: "Script", tts: str, voice: str = _CALLERS_VOICE) -> "tuple[Step, ...]":
@@ -124,6 +138,7 @@ def as_dict(result: "CallResult") -> dict[str, Any]:
         "duration_ms": result.duration_ms,
         "steps": result.steps,
         "sentences": result.sentences,
+        "humans": [asdict(leg) for leg in result.humans],
         "lines": [asdict(line) for line in result.lines],
         "agent_spurts": [asdict(spurt) for spurt in result.agent_spurts],
         "onset_ms": _percentiles(onsets_ms),
@@ -211,6 +226,8 @@ def _print(result: "CallResult", save: Path | None, as_json: bool) -> None:
     console.print(table)
     for sentence in result.sentences:
         console.print(f"The line said: {sentence}", markup=False)
+    for leg in result.humans:
+        console.print(f"A human was called: {leg.status}.")
     for error in result.errors:
         console.print(f"Error {error.code or ''} at {error.at_ms / 1000:.1f} s: {error.text}", markup=False)
     late_ms = max((stream.lateness_ms for stream in result.streams), default=0)

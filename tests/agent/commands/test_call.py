@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from agent.cli import app
 from agent.settings import settings
+from telephony.carrier import DialHuman
 from telephony.carriers.twilio import TwilioCarrier
 from telephony.routes import telephony_router
 from telephony.simulator import BadScript
@@ -40,14 +41,15 @@ def test_without_a_token_it_says_what_to_set(parley, monkeypatch):
 
 
 @pytest.fixture
-def server():
-    """A server that repeats the caller, in a thread of its own; its origin."""
+def server(request):
+    """A server that repeats the caller, or hands them to a human at once, in a thread of its own; its origin."""
     app = FastAPI()
     config = uvicorn.Config(app, port=0, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
     listening = config.bind_socket()
     listening.listen()
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    app.include_router(telephony_router(TwilioCarrier(url, [TOKEN]), Handler(), start_timeout_s=1))
+    handler = Handler(answer_is=DialHuman("+15550111", "+15550199")) if getattr(request, "param", "") else Handler()
+    app.include_router(telephony_router(TwilioCarrier(url, [TOKEN]), handler, start_timeout_s=1))
     running = uvicorn.Server(config)
     thread = Thread(target=running.run, args=([listening],))
     thread.start()
@@ -73,3 +75,12 @@ def test_people_get_a_table(parley, server):
     assert result.exit_code == 0
     assert "hello.wav" in result.stdout
     assert "ended by the caller" in result.stdout
+
+
+@pytest.mark.parametrize("server", ["dials"], indirect=True)
+def test_the_human_who_is_called_does_as_told(parley, server):
+    result = parley("--url", server, "--audio", "hello.wav", "--patience-ms", "5000", "--human", "busy", "--json")
+    report = json.loads(result.stdout)
+    assert report["steps"] == ["Dial", "Hangup"]
+    assert [(leg["to"], leg["status"]) for leg in report["humans"]] == [("+15550111", "busy")]
+    assert parley("--audio", "hello.wav", "--human", "asleep").exit_code == 2
