@@ -101,7 +101,7 @@ class Anchor:
     def _take(self, columns: Tensor) -> None:
         inputs = self._lm.embed(columns.T[None])
         first = torch.tensor([self._taken], device=columns.device)
-        self._lm.transformer(inputs, self._spare, first, self._taken + len(columns))
+        self._lm.transformer.fill(inputs, self._spare, first, self._taken + len(columns))
         self._taken += len(columns)
 
     @torch.no_grad()

@@ -117,7 +117,7 @@ class Prefill:
         inputs = self._inputs(self.taken, self.taken + count)
         first = torch.tensor([self.taken], device=inputs.device)
         rows = [ring.rows(slice(self._slot, self._slot + 1)) for ring in self._rings]
-        self._lm.transformer(inputs, rows, first, min(capacity, self.taken + count))
+        self._lm.transformer.fill(inputs, rows, first, min(capacity, self.taken + count))
         self.taken += count
 
     def _inputs(self, start: int, end: int) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from agent.engines.personaplex.config import CODEBOOKS, MimiConfig
-from agent.engines.personaplex.model.layers import Settled, module_list
+from agent.engines.personaplex.model.layers import Settled, module_list, packed, product
 
 
 class Codebook(Settled):
@@ -23,10 +23,13 @@ class Codebook(Settled):
     def settle(self) -> None:
         """Compute the vectors once the sums are loaded; usage is clamped at 1e-5."""
         self.vectors = self.embedding_sum / self.cluster_usage.clamp(min=1e-5)[:, None]
+        self.matrix = packed(self.vectors)
+        self.squares = self.vectors.square().sum(dim=1)
 
     def nearest(self, x: Tensor) -> Tensor:
         """[B, T, W] → index of the nearest vector (Euclidean) [B, T]."""
-        return torch.cdist(x, self.vectors[None], p=2).argmin(dim=-1)
+        # |x - v|² less |x|², which is the same for all of them.
+        return (self.squares - 2 * product(x, self.matrix)).argmin(dim=-1)
 
 
 class _Layer(nn.Module):

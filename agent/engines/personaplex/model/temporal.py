@@ -34,10 +34,15 @@ class SelfAttention(Settled):
     def settle(self) -> None:
         self.in_proj_weight = packed(self.in_proj_weight)
 
-    def forward(self, x: Tensor, ring: KVRing, steps: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
-        """[B, T, E] → [B, T, E]; writes T steps to the ring and reads its first ``mask.shape[-1]`` entries."""
+    def keep(self, x: Tensor, ring: KVRing, steps: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+        """Write the keys and values of T steps [B, T, E] to the ring; return the queries, not yet turned."""
         q, k, v = product(x, self.in_proj_weight).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         ring.write(rotate(k, *turn), v, steps)
+        return q
+
+    def forward(self, x: Tensor, ring: KVRing, steps: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+        """[B, T, E] → [B, T, E]; writes T steps to the ring and reads its first ``mask.shape[-1]`` entries."""
+        q = self.keep(x, ring, steps, turn)
         slots, reach, q = x.shape[0], mask.shape[-1], rotate(q, *turn)
         at_once = slots if ring.scales is None else WIDENED_SLOTS
         seen = []
@@ -76,9 +81,22 @@ class TemporalTransformer(nn.Module):
 
         T steps may wrap the ring only if T ≤ C - (C - 1 steps a query sees): longer runs are cut by the caller.
         """
-        steps = first[:, None] + torch.arange(x.shape[1], device=x.device)
-        turn = rotation(steps, self.config.dim // self.config.num_heads, self.config.rope_base)
-        mask = visible(steps, rings[0].capacity, reach)
+        steps, turn, mask = self._places(x, rings, first, reach)
         for layer, ring in zip(self.layers, rings, strict=True):
             x = layer(x, ring, steps, turn, mask)
         return x
+
+    def fill(self, x: Tensor, rings: Sequence[KVRing], first: Tensor, reach: int) -> None:
+        """Take T steps as ``forward`` does, for what they leave in the rings only: the last layer ends there."""
+        steps, turn, mask = self._places(x, rings, first, reach)
+        *before, (last, last_ring) = zip(self.layers, rings, strict=True)
+        for layer, ring in before:
+            x = layer(x, ring, steps, turn, mask)
+        last.self_attn.keep(last.norm1(x), last_ring, steps, turn)
+
+    def _places(
+        self, x: Tensor, rings: Sequence[KVRing], first: Tensor, reach: int
+    ) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
+        steps = first[:, None] + torch.arange(x.shape[1], device=x.device)
+        turn = rotation(steps, self.config.dim // self.config.num_heads, self.config.rope_base)
+        return steps, turn, visible(steps, rings[0].capacity, reach)
