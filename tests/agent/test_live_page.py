@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
+import pytest
 
 from agent.duplex import AgentFrame, HeardWord
-from crm.call import Handoff, NewCall
+from crm.call import Call, CallFilter, Handoff, NewCall
+from telephony.simulator import HangUp, Human, Pause, Phone, PhoneCompany, ScriptedCaller
 from tests.agent.conftest import Open
-from tests.agent.exchange import NUMBER, SILENCE, TONE, Exchange, ScriptedEngine
+from tests.agent.exchange import NUMBER, SILENCE, TOKEN, TONE, Exchange, ScriptedEngine
 from tests.agent.line import Line
 
 HUMAN = "+15550177"
@@ -134,6 +136,41 @@ async def test_a_call_of_another_process_says_what_it_cannot_show(open_exchange:
         assert "PARLEY_TWILIO_ACCOUNT_SID" in refused.text
         assert (await calls.call(call_id)).asked is None
     await calls.finish(call_id, status="ended", outcome="caller_hung_up")
+
+
+async def live_row(where: Exchange) -> Call:
+    """The call in progress, once there is one."""
+    async with asyncio.timeout(10):
+        while True:
+            if found := (await where.state.calls.calls(where=CallFilter(status="live"))).calls:
+                return found[0].call
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("button", ["hang-up", "hand-off"])
+async def test_a_call_of_another_process_is_ended_through_the_carrier(open_exchange: Open, button: str) -> None:
+    company = PhoneCompany(TOKEN)
+    async with company.serving() as api_url:
+        account = {"twilio_account_sid": "AC" + "0" * 32, "twilio_api_url": api_url}
+        carrying = await open_exchange(ScriptedEngine(talk), **account)
+        other = await open_exchange(ScriptedEngine(), **account)
+        phone = Phone(carrying.url, TOKEN, company=company, human=Human("answers"), hold_speed=20)
+        async with console(other) as http, asyncio.TaskGroup() as group:
+            calling = group.create_task(phone.call(ScriptedCaller((Pause(20_000), HangUp())), to_number=NUMBER))
+            call = await live_row(other)
+            page = (await http.get(f"/calls/{call.id}")).text
+            assert "carried by another process" in page
+            form = {"csrf_token": token_of(page), "to": HUMAN, "mode": "cold"}
+            assert (await http.post(f"/calls/{call.id}/{button}", data=form)).status_code == 303
+            async with asyncio.timeout(15):
+                result = await calling
+    row = await other.row(call.carrier_call_id)
+    assert not result.errors
+    handed_off = button == "hand-off"
+    assert row.outcome == ("transferred" if handed_off else "agent_hung_up")
+    assert row.handoff == (Handoff("cold", HUMAN, "operator") if handed_off else None)
+    assert ("Dial" in result.steps) == handed_off
+    assert "admin" in [event.detail for event in await other.state.calls.events(call.id)]
 
 
 async def test_the_list_shows_live_calls_only(open_exchange: Open) -> None:
