@@ -1,8 +1,10 @@
 """One card's decoder: language model, dictionary and pocketsphinx, from utterance to words with times and doubts."""
 
-import os
+import hashlib
 import re
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from agent.engines.cascade.recogniser.frontend import FRAME_MS
 from agent.engines.cascade.recogniser.highband import HighBand
 from agent.engines.cascade.recogniser.language import LanguageModel
 from agent.engines.cascade.recogniser.pronounce import dictionary
+from agent.engines.cascade.shelf import Shelf
 
 _SHORTEST_MS = 150
 _MARGIN_MS = 250
@@ -37,20 +40,27 @@ class Models:
 
     @classmethod
     def of(cls, card: RoleCard, key: str, folder: Path) -> "Models":
-        """Make the files in ``folder``, unless another worker did; a half-written file is never seen."""
-        models = cls(folder / f"{key}.lm", folder / f"{key}.dict")
-        if models.language.exists():
-            return models
-        language = LanguageModel(card_lines(card))
+        """Find the files in ``folder``, where another worker or an earlier run made them, or make them there."""
+        shelf, name = Shelf(folder), f"{key}-{_making()}"
+        language, pronunciations = shelf.find(f"{name}.lm"), shelf.find(f"{name}.dict")
+        if language is not None and pronunciations is not None:
+            return cls(language, pronunciations)
+        model = LanguageModel(card_lines(card))
         base = Path(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"))
-        for path, text in (
-            (models.pronunciations, dictionary(language.vocabulary, base)),
-            (models.language, language.arpa()),
-        ):
-            part = path.with_suffix(f".{os.getpid()}")
-            part.write_text(text, encoding="utf-8")
-            part.replace(path)
-        return models
+        return cls(
+            shelf.put(f"{name}.lm", model.arpa().encode()),
+            shelf.put(f"{name}.dict", dictionary(model.vocabulary, base).encode()),
+        )
+
+
+@cache
+def _making() -> str:
+    """Return a name for all that makes models of cards: the modules here, their data, pocketsphinx's dictionary."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256(version("pocketsphinx").encode())
+    for path in (*sorted(here.glob("*.py")), here / "english.npz", *sorted(here.parent.glob("*.py"))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 class CardDecoder:

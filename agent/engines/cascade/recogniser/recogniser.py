@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 
 import structlog
 
@@ -53,10 +54,15 @@ class PocketsphinxSession:
 
 
 class PocketsphinxRecogniser:
-    """Opens sessions; all share ``workers`` processes and a folder for the models of their cards."""
+    """Opens sessions; all share ``workers`` processes and a folder for the models of their cards.
 
-    def __init__(self, workers: int) -> None:
+    Models are kept in ``folder`` for the next start; those that hold a customer's name, and all without a
+    ``folder``, are gone with the recogniser.
+    """
+
+    def __init__(self, workers: int, folder: Path | None = None) -> None:
         self._pool = Pool(workers)
+        self._kept = folder
         self._folder = ""
 
     @property
@@ -74,13 +80,14 @@ class PocketsphinxRecogniser:
 
     async def open(self, card: RoleCard) -> PocketsphinxSession:
         """Prepare for one call: makes the card's language model, or finds it made."""
-        request = {"key": card_key(card), "folder": self._folder, "card": asdict(card)}
+        folder = self._folder if self._kept is None or card.customer_name else str(self._kept)
+        request = {"key": card_key(card), "folder": folder, "card": asdict(card)}
         session = PocketsphinxSession(self._pool, json.dumps(request).encode()[:-1])
         await session.prepare()
         return session
 
     async def close(self) -> None:
-        """End the processes and remove the models."""
+        """End the processes and remove the models that are not kept."""
         await self._pool.close()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)

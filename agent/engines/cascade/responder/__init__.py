@@ -16,18 +16,20 @@ __all__ = ["make_responder"]
 def make_responder(options: Mapping[str, str]) -> Responder:
     """Choose the responder: a chat endpoint where ``llm_base_url`` is set, else the embedded one.
 
-    ``options`` are engine options (agent.duplex.load_engine); ``llm_base_url``, ``llm_api_key`` and
-    ``llm_model`` are read, others ignored. Nothing is loaded before ``start``.
+    ``options`` are engine options (agent.duplex.load_engine); ``llm_base_url``, ``llm_api_key``, ``llm_model``
+    and ``data_dir`` are read, others ignored. Nothing is loaded before ``start``.
 
     Raises:
         EngineUnavailable: ``llm_base_url`` is set and can't be used as it stands.
     """
     from agent.engines.cascade.responder.embedded import EmbeddedResponder
+    from agent.engines.cascade.shelf import shelf_folder
 
+    embedded = EmbeddedResponder(shelf_folder(options))
     if options.get("llm_base_url"):
         from agent.engines.cascade.responder.chat import ChatResponder
 
         return ChatResponder(
-            options["llm_base_url"], options.get("llm_api_key", ""), options.get("llm_model", ""), EmbeddedResponder()
+            options["llm_base_url"], options.get("llm_api_key", ""), options.get("llm_model", ""), embedded
         )
-    return EmbeddedResponder()
+    return embedded

@@ -9,13 +9,15 @@ Kinds of trial:
 - *lacking*: the same on a card that lacks the whole fact; right is "nothing on the card". Harder than most
   questions a card can't answer, for what is left is often about the same thing.
 - *foreign*: a question of another card that is not much like any of this one's; right is "nothing on the card".
+- *unanswerable*: a question that somebody wrote for a card because the card does not answer it
+  (unanswerable.yaml); right is "nothing on the card".
 - *act*: a sample phrase of a dialogue act, left out; right is that act.
 
-Each trial is done with the words as they are and with 10 % and 20 % of them replaced by words of the card
-that sound alike, replaced at random or dropped, as a recogniser does. The weights maximise the likelihood of
-the right choices with a small penalty on their squares (L-BFGS-B); the kinds weigh as SHARES says, about
-three questions that the card answers to one that it does not, and evidence for an entry never counts against it. The
-figures are from weights fitted without the card they are measured on. Test questions of the cards are not read.
+Trials are done with the words as they are or with 10 % or 20 % of them replaced by words of the card that
+sound alike, replaced at random or dropped, as a recogniser does. The weights maximise the likelihood of the
+right choices with a small penalty on their squares (L-BFGS-B); the kinds weigh as SHARES says, and evidence for
+an entry never counts against it. The figures are from weights fitted without the card they are measured on.
+Test questions of the cards are not read.
 """
 
 import argparse
@@ -34,6 +36,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from agent.duplex import CardFact, CardRule, RoleCard
+from agent.engines.cascade import elsewhere
 from agent.engines.cascade.responder import surface
 from agent.engines.cascade.responder.certainty import EVIDENCE, Certainty, evidence
 from agent.engines.cascade.responder.encoder import Vector
@@ -51,13 +54,18 @@ from agent.engines.cascade.responder.ranking import decide
 from agent.engines.cascade.responder.sentence_model import SentenceModel, model_folder
 from agent.engines.cascade.responder.words import COMMON, sound, split_words
 
-ERROR_RATES = (0.0, 0.1, 0.2)
+ERROR_RATES = (0.0, 0.0, 0.1, 0.2)
+"""One of these for each sample question, by lot."""
 PENALTY = 2e-4
 CERTAINTY_PENALTY = 1e-3
 FREE = frozenset({"rule", "act", "act_long", "off_topic", "rude", "bias"})
 """Weights that may be negative: how common a choice is, not evidence for it."""
 
-SHARES = {"known": 1.0, "near": 0.5, "lacking": 0.25, "foreign": 0.25, "act": 0.8}
+SHARES = {"known": 1.0, "near": 0.3, "lacking": 0.1, "foreign": 0.1, "unanswerable": 1.2, "act": 0.4}
+"""How much the trials of a kind weigh: one caller in four asks what no card answers, and to be told something else
+costs three times what it costs to be told that the agent does not know."""
+ACTS_SHARE = 0.4
+"""Of the acts' phrases, how many are tried on each card."""
 FOREIGN_PER_CARD = 4
 FOREIGN_LIKENESS = 0.6
 """Cosine to a card's own sample question above which another card's question may be answered by it, too."""
@@ -143,28 +151,45 @@ class Encoded(dict[str, Vector]):
             self.update(zip(new[start : start + 64], self._model.encode(new[start : start + 64]), strict=True))
 
 
-def trials(number: int, cards: Sequence[RoleCard], encoded: Encoded) -> Iterator[Trial]:
-    """Yield the trials of one card."""
+def trials(number: int, cards: Sequence[RoleCard], never: Sequence[str], encoded: Encoded) -> Iterator[Trial]:
+    """Yield the trials of one card, which answers none of ``never``."""
     entries = entries_of(cards[number])
-    encoded.learn([text for entry in entries for text in entry.texts])
+    encoded.learn([*(text for entry in entries for text in entry.texts), *elsewhere.questions()])
     chance = random.Random(number)  # noqa: S311 - repeatable, no secret
     vocabulary = vocabulary_of(entries)
     whole = CardIndex(entries, encoded)
     for row, entry in enumerate(entries):
         lacking = CardIndex((*entries[:row], *entries[row + 1 :]), encoded)
         for ask in entry.asks:
+            if entry.family == ACT and chance.random() > ACTS_SHARE:
+                continue
             rest = replace(entry, asks=tuple(other for other in entry.asks if other != ask))
             without = CardIndex((*entries[:row], rest, *entries[row + 1 :]), encoded)
-            for rate in ERROR_RATES:
-                query = _query(misheard(ask, rate, vocabulary, chance), encoded)
-                words = len(split_words(query.text))
-                if entry.family == ACT:
-                    yield Trial(number, "act", *without.features(query), row, words)
-                    continue
-                yield Trial(number, "known", *without.features(query), row, words)
-                yield Trial(number, "near", *whole.features(query), row, words)
-                if entry.family == FACT:
-                    yield Trial(number, "lacking", *lacking.features(query), -1, words)
+            query = _query(misheard(ask, chance.choice(ERROR_RATES), vocabulary, chance), encoded)
+            words = len(split_words(query.text))
+            if entry.family == ACT:
+                yield Trial(number, "act", *without.features(query), row, words)
+                continue
+            yield Trial(number, "known", *without.features(query), row, words)
+            yield Trial(number, "near", *whole.features(query), row, words)
+            if entry.family == FACT:
+                yield Trial(number, "lacking", *lacking.features(query), -1, words)
+    yield from _unanswerable(number, cards, never, whole, vocabulary, encoded)
+
+
+def _unanswerable(
+    number: int,
+    cards: Sequence[RoleCard],
+    never: Sequence[str],
+    whole: CardIndex,
+    vocabulary: Sequence[str],
+    encoded: Encoded,
+) -> Iterator[Trial]:
+    chance = random.Random(number)  # noqa: S311 - repeatable, no secret
+    for ask in never:
+        for rate in sorted({*ERROR_RATES}):
+            query = _query(misheard(ask, rate, vocabulary, chance), encoded)
+            yield Trial(number, "unanswerable", *whole.features(query), -1, len(split_words(query.text)))
     for card in (*cards[:number], *cards[number + 1 :]):
         for fact in chance.sample(card.facts, min(FOREIGN_PER_CARD, len(card.facts))):
             query = _query(chance.choice(fact.questions or (fact.topic,)), encoded)
@@ -252,8 +277,12 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write weights.json beside this module")
     arguments = parser.parse_args()
     encoded = Encoded()
-    cards = [read_card(path) for path in arguments.cards]
-    found = [trial for number in range(len(cards)) for trial in trials(number, cards, encoded)]
+    paths = [path for path in arguments.cards if "facts" in yaml.safe_load(path.read_text())]
+    cards = [read_card(path) for path in paths]
+    never = yaml.safe_load((Path(__file__).parent / "unanswerable.yaml").read_text())
+    found = [
+        trial for number, path in enumerate(paths) for trial in trials(number, cards, never.get(path.stem, ()), encoded)
+    ]
     shares: dict[str, list[float]] = {kind: [] for kind in SHARES}
     for number in range(len(cards)):
         others = [trial for trial in found if trial.card != number]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from agent.engines.cascade.responder.index import FEATURES, NONE_FEATURES
 
-OWN = ("ask", "say", "topic", "all", "words", "focus", "kind", "rule")
+OWN = ("ask", "say", "topic", "all", "near", "words", "focus", "kind", "rule")
 EVIDENCE = (
     *OWN,  # the features of the entry, see index
     "lead",  # utility over the next entry of the card
@@ -19,12 +19,15 @@ EVIDENCE = (
     "length",  # logarithm of the number of words, plus one
     "card_say",  # highest cosine to any answer of the card
     "card_topic",  # highest cosine to any topic of the card
+    "strange",  # share of telling words that are not on the card
+    "elsewhere",  # highest cosine to what callers ask elsewhere
+    "own",  # cosine to the nearest sample question, less "elsewhere"
     "card_all",  # mean cosine to the card's entries
     "card_asks",  # mean cosine to the sample questions of the four nearest entries
 )
 _OWN = [FEATURES.index(name) for name in OWN]
 _ALL, _ASK, _ACT = (FEATURES.index(name) for name in ("all", "ask", "act"))
-_CARD = [NONE_FEATURES.index(name) for name in ("say", "topic")]
+_CARD = [NONE_FEATURES.index(name) for name in ("say", "topic", "strange", "elsewhere")]
 
 
 def evidence(
@@ -49,6 +52,7 @@ def evidence(
             own[best, _ALL] - own[second, _ALL],
             np.log(words + 1),
             *none[_CARD],
+            own[best, _ASK] - none[_CARD[-1]],
             own[:, _ALL].mean(),
             np.sort(own[:, _ASK])[-4:].mean(),
         ]

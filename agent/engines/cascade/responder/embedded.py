@@ -3,8 +3,10 @@
 from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import replace
+from pathlib import Path
 
 from agent.duplex import RoleCard
+from agent.engines.cascade import elsewhere
 from agent.engines.cascade.ports import ResponderSession
 from agent.engines.cascade.responder import acts
 from agent.engines.cascade.responder.dialogue import EmbeddedSession
@@ -12,15 +14,18 @@ from agent.engines.cascade.responder.encoder import Encoder, Vector
 from agent.engines.cascade.responder.index import CardIndex, Entry, entries_of
 from agent.engines.cascade.responder.ranking import fitted
 from agent.engines.cascade.responder.understanding import Understanding
+from agent.engines.cascade.shelf import Shelf
 
 KEPT_CARDS = 64
+_SHARED = [*(phrase for phrases in acts.PHRASES.values() for phrase in phrases), *elsewhere.questions()]
 
 
 class EmbeddedResponder:
     """See agent.engines.cascade.ports.Responder."""
 
-    def __init__(self) -> None:
-        self._encoder = Encoder()
+    def __init__(self, folder: Path | None = None) -> None:
+        """Keep the vectors of cards in ``folder`` for the next start; None keeps them in memory only."""
+        self._encoder = Encoder(None if folder is None else Shelf(folder))
         self._cards: OrderedDict[RoleCard, Future[Understanding]] = OrderedDict()
 
     async def start(self) -> None:
@@ -30,7 +35,7 @@ class EmbeddedResponder:
             EngineUnavailable: with the command that installs it.
         """
         await self._encoder.start()
-        self._encoder.prepare([phrase for phrases in acts.PHRASES.values() for phrase in phrases])
+        self._encoder.prepare(_SHARED)
 
     async def open(self, card: RoleCard) -> ResponderSession:
         """Return at once; a card not seen before is read in the background, while the greeting plays."""
@@ -60,7 +65,7 @@ class EmbeddedResponder:
             except BaseException as error:
                 read.set_exception(error)
 
-        self._encoder.prepare([text for entry in entries for text in entry.texts]).add_done_callback(finish)
+        self._encoder.prepare([text for entry in entries for text in entry.texts] + _SHARED).add_done_callback(finish)
         return read
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.duplex import RoleCard
+from agent.engines.cascade import elsewhere
 from agent.engines.cascade.responder import acts
 from agent.engines.cascade.responder.sentence_model import Vectors
 from agent.engines.cascade.responder.words import Vocabulary, split_words, stems
@@ -22,6 +23,7 @@ FEATURES = (
     "say",  # cosine to the answer itself
     "topic",  # cosine to the topic's name, or to the rule's text
     "all",  # cosine to the mean of its questions, answer and topic
+    "near",  # mean cosine to the three nearest sample questions
     "words",  # share of the utterance's telling words that the entry holds, by sound where not by letter
     "focus",  # the same for the words of its topic and keywords only
     "kind",  # +1 when the question asks for a value of the fact's kind, -1 when for another
@@ -34,8 +36,19 @@ FEATURES = (
     "off_topic",  # 1 for unrelated talk
     "rude",  # 1 for rudeness
 )
-NONE_FEATURES = ("bias", "say", "topic")
-"""Of the choice "nothing on the card": 1, and the highest cosine to any answer and to any topic."""
+NONE_FEATURES = (
+    "bias",  # 1
+    "say",  # highest cosine to any answer
+    "topic",  # highest cosine to any topic
+    "elsewhere",  # highest cosine to what callers ask elsewhere
+    "strange",  # share of the utterance's telling words that the card knows neither by letter nor by sound
+)
+"""Of the choice "nothing on the card"."""
+
+OWN_LIKENESS = 0.7
+"""A question asked elsewhere that is this near to one of the card (cosine) is the card's own."""
+
+_NEAREST = 3
 
 _CUES = tuple(
     (re.compile(pattern), frozenset(kinds.split()))
@@ -108,6 +121,7 @@ class CardIndex:
         asks = [(row, ask) for row, entry in enumerate(self.entries) for ask in entry.asks]
         self._ask_rows = np.array([row for row, _ in asks])
         self._ask_vectors = _stack([vectors[ask] for _, ask in asks])
+        self._asks_of = [np.flatnonzero(self._ask_rows == row) for row in range(len(self.entries))]
         nothing = np.zeros_like(self._ask_vectors[0])
         self._say_vectors = _stack([vectors[entry.say] if entry.say else nothing for entry in self.entries])
         self._about_vectors = _stack([vectors[entry.about] if entry.about else nothing for entry in self.entries])
@@ -117,9 +131,17 @@ class CardIndex:
         self._focus = [frozenset(stems(" ".join(entry.keywords))) for entry in self.entries]
         on_card = [words for words, entry in zip(self._stems, self.entries, strict=True) if entry.family != ACT]
         self._vocabulary = Vocabulary.of(on_card)
+        self._known = frozenset[str]().union(*on_card)
         self._is_act = np.array([entry.family == ACT for entry in self.entries])
         self._is_brief = np.array([entry.family == ACT and entry.topic in acts.BRIEF for entry in self.entries])
         self._is_rule = np.array([entry.family == RULE for entry in self.entries])
+        self._elsewhere = self._asked_elsewhere(_stack([vectors[text] for text in elsewhere.questions()]))
+
+    def _asked_elsewhere(self, vectors: Vectors) -> Vectors:
+        """Return those of ``vectors`` that ask for nothing on the card; a row of zeros when none is left."""
+        own = np.concatenate([self._ask_vectors[~self._is_act[self._ask_rows]], self._about_vectors])
+        others = vectors[(vectors @ own.T).max(axis=1) < OWN_LIKENESS]
+        return others if len(others) else np.zeros_like(vectors[:1])
 
     def features(self, query: Query) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the features of each entry, [entries, FEATURES], and of "nothing on the card", [NONE_FEATURES]."""
@@ -130,7 +152,7 @@ class CardIndex:
         ask = np.full(len(self.entries), -1.0)
         np.maximum.at(ask, self._ask_rows, asks)
         ask = np.where(ask < -0.99, 0.8 * np.maximum(say, about), ask)
-        words, focus = self._shares(stems(query.text))
+        words, focus, strange = self._shares(stems(query.text))
         card = ~self._is_act
         features = np.column_stack(
             [
@@ -138,6 +160,7 @@ class CardIndex:
                 say * card,
                 about * card,
                 everything * card,
+                self._near(asks, ask) * card,
                 words * card,
                 focus * card,
                 self._kinds(query.text),
@@ -151,25 +174,33 @@ class CardIndex:
                 [entry.topic == acts.RUDE for entry in self.entries],
             ]
         )
-        return features, np.array([1.0, say[card].max(initial=0.0), about[card].max(initial=0.0)])
+        nearest = [found[card].max(initial=0.0) for found in (say, about)]
+        return features, np.array([1.0, *nearest, (self._elsewhere @ query.vector).max(), strange])
+
+    def _near(self, asks: NDArray[np.float32], nearest: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return the mean cosine to each entry's nearest questions; ``nearest`` where it has none."""
+        tops = [np.sort(asks[rows])[-_NEAREST:].mean() if len(rows) else np.nan for rows in self._asks_of]
+        return np.where(np.isnan(tops), nearest, tops)
 
     def likeness(self, query: Query) -> float:
         """Return the cosine to the nearest sample question of the card itself."""
         asks = self._ask_vectors[~self._is_act[self._ask_rows]]
         return float((asks @ query.vector).max(initial=-1.0))
 
-    def _shares(self, said: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the weighted share of ``said`` that each entry's words, and its focus words, account for."""
+    def _shares(self, said: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        """Return the weighted share of ``said`` that each entry's words, its focus words, and no entry account for."""
         words, focus = np.zeros(len(self.entries)), np.zeros(len(self.entries))
-        total = 1e-9
+        total, strange = 1e-9, 0.0
         for word in dict.fromkeys(said):
             weight = self._vocabulary.weight(word)
             total += weight
             readings = self._vocabulary.readings(word)
+            nearest = max((sure for other, sure in readings.items() if other in self._known), default=0.0)
+            strange += weight * (1.0 - nearest)
             for row, (known, sharp) in enumerate(zip(self._stems, self._focus, strict=True)):
                 words[row] += weight * max((sure for other, sure in readings.items() if other in known), default=0.0)
                 focus[row] += weight * max((sure for other, sure in readings.items() if other in sharp), default=0.0)
-        return words / total, focus / total
+        return words / total, focus / total, strange / total
 
     def _kinds(self, text: str) -> NDArray[np.float64]:
         lower = text.lower()

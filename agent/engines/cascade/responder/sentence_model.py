@@ -6,6 +6,7 @@ Sentences of equal length go through attention together, so nothing is padded or
 mapped from the file, so processes share them and only touched rows of the vocabulary cost memory.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -66,6 +67,7 @@ class SentenceModel:
             config = json.loads((folder / "config.json").read_text())
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             self._tensors = map_tensors(folder / "model.safetensors")
+            self.fingerprint = _fingerprint(folder)
             self._layers = int(config["num_hidden_layers"])
             self._heads = int(config["num_attention_heads"])
             self._epsilon = float(config["layer_norm_eps"])
@@ -123,6 +125,16 @@ class SentenceModel:
         x = x - x.mean(-1, keepdims=True)
         x /= np.sqrt((x * x).mean(-1, keepdims=True) + np.float32(self._epsilon))
         return x * self._tensors[f"{name}.weight"] + self._tensors[f"{name}.bias"]
+
+
+def _fingerprint(folder: Path) -> str:
+    """Return a name for the model: its settings, vocabulary and the layout of its weights."""
+    digest = hashlib.sha256()
+    for name in ("config.json", "tokenizer.json"):
+        digest.update((folder / name).read_bytes())
+    with (folder / "model.safetensors").open("rb") as file:
+        digest.update(file.read(1 << 20))
+    return digest.hexdigest()
 
 
 def _equal_runs(lengths: NDArray[np.int64]) -> list[tuple[slice, int]]:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,3 +150,27 @@ def _runs(pid: int) -> bool:
 def test_the_number_of_workers_is_checked() -> None:
     with pytest.raises(EngineUnavailable, match="PARLEY_RECOGNISER_WORKERS must be a whole number"):
         make_recogniser({"recogniser_workers": "two"})
+
+
+async def test_a_cards_models_outlive_the_recogniser_but_not_with_a_customers_name(
+    tmp_path: Path, parcels: RoleCard, speak: Speak
+) -> None:
+    made = []
+    for name in ("", "", "Zelda Quimby"):
+        recogniser = PocketsphinxRecogniser(1, tmp_path)
+        await recogniser.start()
+        session = await recogniser.open(replace(parcels, customer_name=name))
+        assert "parcel" in (await session.transcribe(speak("Where is my parcel?"))).text.split()
+        await recogniser.close()
+        made.append(_inodes(tmp_path))
+    assert sorted(name.partition(".")[2] for name in made[0]) == ["dict", "dict.sum", "lm", "lm.sum"]
+    assert made[0] == made[1] == made[2]
+    assert not _mention(tmp_path, b"quimby")
+
+
+def _inodes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_ino for path in folder.iterdir()}
+
+
+def _mention(folder: Path, word: bytes) -> bool:
+    return any(word in path.read_bytes() for path in folder.iterdir())
