@@ -18,7 +18,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PARLEY_", env_file=".env", extra="ignore", env_ignore_empty=True)
 
     # Where things are kept
-    data_dir: Path = Field(Path("parley-data"), description="Folder for the SQLite database, recordings, keys and what is made from role cards.")
+    data_dir: Path = Field(
+        Path("parley-data"),
+        description="Folder for the SQLite database, recordings, keys and what is made from role cards.",
+    )
     database_url: str = Field(
         "",
         description="SQLAlchemy URL: sqlite+aiosqlite:///… or postgresql+psycopg://…; "
