@@ -35,6 +35,7 @@ SILENCE_PEAK = 10 ** (-50 / 20)
 QUIET_FRAMES = 5
 """Frames in a row in which nobody speaks, for a moment to be quiet."""
 
+_EAGER_BUCKET = 16
 _CODEC_CHUNK_FRAMES = 8
 """Frames of a recorded voice that are encoded between two ticks."""
 
@@ -83,9 +84,9 @@ class Ticker:
         self._steps = [0] * options.slots
         self._quiet = [0] * options.slots
         self._prompts: dict[int, tuple[PromptSteps, Hashable]] = {}
-        self._bucket = bucket(config.context)
         self._step = Step(models.lm, models.mimi, self.state)
         self._is_eager = options.eager or models.device.type != "cuda"
+        self._bucket = _EAGER_BUCKET if self._is_eager else bucket(config.context)
 
     def tick(self, frames: Mapping[int, Samples]) -> dict[int, tuple[Samples, int]]:
         """Take one frame of some slots; return each one's sound and text token."""
