@@ -65,7 +65,7 @@ class CallDesk:
         self._board = board
         self._too_busy = too_busy
         self._group = asyncio.TaskGroup()
-        self._reservations = Reservations(self._group, self._never_connected, reservation_s)
+        self._reservations = Reservations(self._group, self._never_connected, reservation_s, self._is_carried)
         self._opening = Opening(board, self._reservations, self._end_failed)
         self._lobby = Lobby(self._group, self._abandoned)
         self._hand_offs = HandOffs(board)
@@ -75,6 +75,7 @@ class CallDesk:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._all_over = asyncio.Event()
         self._all_over.set()
+        self._closed = False
 
     async def __aenter__(self) -> "CallDesk":
         await self._group.__aenter__()
@@ -100,9 +101,15 @@ class CallDesk:
     def draining(self, draining: bool) -> None:
         self._aftermath.draining = draining
 
+    async def until_idle(self) -> None:
+        """Return when no call is connected or about to be."""
+        while self._live or self._reservations.count:
+            await self._reservations.until_none()
+            await self._all_over.wait()
+
     async def close(self) -> None:
         """Take no more calls, end those that live and wait for their rows; harmless twice."""
-        self.draining = True
+        self.draining = self._closed = True
         self._lobby.close()
         for call_id in await self._reservations.release_all():
             await self._end_unconnected(call_id, SHUT_DOWN)
@@ -230,7 +237,7 @@ class CallDesk:
         if task := asyncio.current_task():
             self._carrying[call.carrier_call_id] = task
         self._all_over.clear()
-        if self.draining:
+        if self._closed:
             end.settle(SHUT_DOWN)
         try:
             await run_call(self._board, socket, call, self._reservations.take(call.carrier_call_id), end)
@@ -292,6 +299,15 @@ class CallDesk:
 
     async def _never_connected(self, call_id: str) -> None:
         await self._end_unconnected(call_id, Ending("stream_failed", NEVER_CONNECTED), "ringing")
+
+    async def _is_carried(self, call_id: str) -> bool:
+        """Whether a call that was answered here has been connected, by whichever process."""
+        try:
+            row = await self._board.calls.call_by_carrier_id(self._board.carrier.name, call_id)
+        except Exception as error:  # asked again in a second
+            log_failure(log, "call could not be looked up", error)
+            return False
+        return row is not None and row.status == "live"
 
     async def _abandoned(self, call_id: str) -> None:
         await self._end_unconnected(call_id, _ABANDONED, "waiting")

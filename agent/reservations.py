@@ -6,24 +6,35 @@ from collections.abc import Awaitable, Callable
 from agent.duplex import DuplexSession
 
 EXPIRES_S = 15.0
+CHECK_S = 1.0
+"""How often it is asked whether another process took a call whose socket comes, as a rule, within half a second."""
 
 
 class Reservations:
     """One process's reserved sessions, by the carrier's call id. A slot nobody takes in 15 s is freed.
 
-    ``on_expired(call_id)`` is awaited after that; ``group`` runs the clocks.
+    ``on_expired(call_id)`` is awaited after that; ``group`` runs the clocks. Where several processes answer one
+    number, ``is_taken_elsewhere(call_id)`` tells when another carries the call: its slot here is then freed at once.
     """
 
     def __init__(
-        self, group: asyncio.TaskGroup, on_expired: Callable[[str], Awaitable[None]], expires_s: float = EXPIRES_S
+        self,
+        group: asyncio.TaskGroup,
+        on_expired: Callable[[str], Awaitable[None]],
+        expires_s: float = EXPIRES_S,
+        is_taken_elsewhere: Callable[[str], Awaitable[bool]] | None = None,
     ) -> None:
         self._group = group
         self._on_expired = on_expired
         self._expires_s = expires_s
+        self._is_taken_elsewhere = is_taken_elsewhere
+        self._none_held = asyncio.Event()
+        self._none_held.set()
         self._held: dict[str, tuple[DuplexSession, asyncio.Task[None]]] = {}
 
     def hold(self, call_id: str, session: DuplexSession) -> None:
         """Keep a session until its call takes it."""
+        self._none_held.clear()
         self._held[call_id] = session, self._group.create_task(self._expire(call_id))
 
     def take(self, call_id: str) -> DuplexSession | None:
@@ -32,8 +43,20 @@ class Reservations:
         if held is None:
             return None
         session, clock = held
-        clock.cancel()
+        if clock is not asyncio.current_task():
+            clock.cancel()
+        if not self._held:
+            self._none_held.set()
         return session
+
+    @property
+    def count(self) -> int:
+        """How many are held."""
+        return len(self._held)
+
+    async def until_none(self) -> None:
+        """Return when every call that was answered has come or been given up."""
+        await self._none_held.wait()
 
     async def release(self, call_id: str) -> None:
         """Free a call's slot, if it holds one."""
@@ -48,7 +71,17 @@ class Reservations:
         return call_ids
 
     async def _expire(self, call_id: str) -> None:
-        await asyncio.sleep(self._expires_s)
-        session, _ = self._held.pop(call_id)
-        await session.close()
-        await self._on_expired(call_id)
+        taken = await self._wait(call_id)
+        await self.release(call_id)
+        if not taken:
+            await self._on_expired(call_id)
+
+    async def _wait(self, call_id: str) -> bool:
+        """Wait as long as the slot is held; True when another process carries the call."""
+        left_s = self._expires_s
+        while left_s > 0:
+            await asyncio.sleep(min(CHECK_S, left_s))
+            left_s -= CHECK_S
+            if self._is_taken_elsewhere and await self._is_taken_elsewhere(call_id):
+                return True
+        return False

@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
+import structlog
 import uvicorn
 from fastapi import FastAPI
 
@@ -16,6 +17,9 @@ from agent.duplex import DuplexEngine
 from agent.settings import Settings, SettingsError
 from agent.websocket import EagerWebSocket
 
+log = structlog.get_logger(__name__)
+
+_LAST_WORDS_S = 2.0  # in which the carrier asks what its callers hear
 MOST_MESSAGE_BYTES = 2 * 1024 * 1024
 """A carrier's messages have hundreds of bytes; what is longer than this ends the socket, what is odd does not."""
 
@@ -32,20 +36,42 @@ class RunningServer:
         """Return when the server is being stopped."""
         await self._server.stopping.wait()
 
+    async def drain(self, limit_s: float) -> None:
+        """Take no more calls, let those that live finish for so long, end the rest with a sentence, and shut down.
+
+        The listening socket stays open until then: the carrier asks there what comes after each stream.
+        """
+        desk: CallDesk = self.app.state.desk
+        desk.draining = True
+        async with asyncio.TaskGroup() as group:
+            ends = [group.create_task(desk.until_idle()), group.create_task(self.wait())]
+            await asyncio.wait(ends, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            for end in ends:
+                end.cancel()
+        if desk.live_calls and not self._server.stopping.is_set():
+            log.warning("calls are ended by the shutdown", calls=desk.live_calls)
+            await desk.close()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await self.wait()
+        self.stop()
+
     def stop(self) -> None:
         """Take no more calls, end those that live, and shut down."""
         self._server.stop()
 
 
 @contextlib.asynccontextmanager
-async def serving(settings: Settings, engine: DuplexEngine | None = None) -> AsyncIterator[RunningServer]:
-    """Run the server for the length of the block; port 0 takes a free one.
+async def serving(
+    settings: Settings, engine: DuplexEngine | None = None, listening: socket.socket | None = None
+) -> AsyncIterator[RunningServer]:
+    """Run the server for the length of the block; port 0 takes a free one. ``listening`` is a socket bound before.
 
     Raises:
         SettingsError: the address can't be listened on, or as ``create_app``.
         DatabaseError, DuplexError: from the start, as ``create_app`` and its lifespan.
     """
-    with _listen(settings.host, settings.port) as listening:
+    with listening or listen(settings.host, settings.port) as listening:
         port = listening.getsockname()[1]
         app = create_app(settings.model_copy(update={"port": port}), engine)
         async with app.router.lifespan_context(app):
@@ -109,7 +135,7 @@ def _config(app: FastAPI) -> uvicorn.Config:
     )
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """Bind the address.
 
     Raises:

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from agent.server import RunningServer
     from agent.settings import Settings
 
@@ -18,46 +16,96 @@ def serve(
         int,
         typer.Option(min=-1, max=65_535, help="Port, instead of PARLEY_PORT; 0 takes a free one.", show_default=False),
     ] = -1,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=0, max=64, help="Processes on the port, instead of PARLEY_WORKERS; each loads the engine for itself."
+        ),
+    ] = 0,
+    worker: Annotated[str, typer.Option(hidden=True, help="What the supervisor tells one of its workers.")] = "",
 ) -> None:
-    """Answer calls and show the console, until it is told to stop (Ctrl+C or SIGTERM); live calls get their rows."""
+    """Answer calls and show the console, until it is told to stop (Ctrl+C or SIGTERM); live calls may finish first.
+
+    They have PARLEY_DRAIN_S seconds for it. A second signal ends them at once; either way they get their rows.
+    """
     from uvicorn.loops.auto import auto_loop_factory
 
     from agent.logs import configure_logging
     from agent.settings import load
 
     overrides = ({"host": host} if host else {}) | ({"port": port} if port >= 0 else {})
-    settings = load(**overrides)
+    settings = load(**overrides | ({"workers": workers} if workers else {}))
     configure_logging(settings.log_level, settings.log_format)
+    if worker:
+        running = _work(settings, worker)
+    elif settings.workers > 1:
+        from agent.supervisor import Supervisor
+
+        running = Supervisor(settings).run()
+    else:
+        running = _serve(settings)
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-        runner.run(_serve(settings))
+        runner.run(running)
 
 
 async def _serve(settings: "Settings") -> None:
-    import signal
-
-    from rich.console import Console
-
     from agent.server import serving
 
     async with serving(settings) as server:
-        for name in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(name, server.stop)
-        await _introduce(server, Console(stderr=True, highlight=False))
-        await server.wait()
+        asked = _heed_signals(server)
+        await _introduce(server)
+        await asked.wait()
+        await server.drain(settings.drain_s)
 
 
-async def _introduce(server: "RunningServer", out: "Console") -> None:
+async def _work(settings: "Settings", told: str) -> None:
+    """Be one of the supervisor's workers; its death, seen on the standard input, stops the worker too."""
+    import sys
+
+    from agent.server import serving
+    from agent.supervisor import Told
+
+    orders = Told.read(told)
+    async with serving(settings, listening=orders.socket()) as server:
+        asked = _heed_signals(server)
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), asked.set)
+        if orders.is_first:
+            await _introduce(server)
+        orders.report_ready()
+        await asked.wait()
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        await server.drain(settings.drain_s)
+
+
+def _heed_signals(server: "RunningServer") -> asyncio.Event:
+    """Return what the first signal sets; the second stops the server at once."""
+    import signal
+
+    asked = asyncio.Event()
+
+    def heed() -> None:
+        server.stop() if asked.is_set() else asked.set()
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, heed)
+    return asked
+
+
+async def _introduce(server: "RunningServer") -> None:
     """Say where everything is, and what is still missing before a call can come in."""
+    from rich.console import Console
     from sqlalchemy.engine import make_url
 
+    out = Console(stderr=True, highlight=False)
     state = server.app.state
     settings: Settings = state.settings
     numbers = await state.personas.numbers()
     personas = await state.personas.personas()
     capacity = state.engine.capacity()
+    each = f" in each of {settings.workers} processes" if settings.workers > 1 else ""
     lines = {
         "Console": f"{server.url}/",
-        "Engine": f"{state.engine.name}, {capacity.slots} calls at once",
+        "Engine": f"{state.engine.name}, {capacity.slots} calls at once{each}",
         "Database": make_url(settings.database).render_as_string(hide_password=True),
         "Personas": f"{len(personas)}, on {len(numbers)} phone numbers",
         "Webhook": f"{settings.origin}/twilio/voice  (Twilio: number → Voice → A call comes in, HTTP POST)",

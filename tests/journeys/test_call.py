@@ -159,11 +159,12 @@ async def test_a_full_engine_takes_the_next_call_once_one_is_over(open_exchange:
 
 
 @asynccontextmanager
-async def server_process(folder: Path) -> AsyncIterator[tuple[Process, str, str]]:
+async def server_process(folder: Path, *arguments: str, drain_s: str = "1") -> AsyncIterator[tuple[Process, str, str]]:
     """`parley serve` in a process of its own → (process, URL, what it printed up to then)."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
     environment |= {"PARLEY_DATA_DIR": str(folder), "PARLEY_ENGINE": "loopback", "PARLEY_TWILIO_AUTH_TOKEN": TOKEN}
-    command = [sys.executable, "-m", "agent.cli", "serve", "--port", "0"]
+    environment |= {"PARLEY_DRAIN_S": drain_s}
+    command = [sys.executable, "-m", "agent.cli", "serve", "--port", "0", *arguments]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment, stderr=PIPE)
     assert process.stderr is not None
     printed = ""
@@ -211,6 +212,7 @@ async def test_a_server_that_is_killed_and_one_that_is_told_to_stop(tmp_path: Pa
     assert abs(offset_ms(caller_track, burst(7))) % 1_000 <= MOST_OFF_MS
 
     assert stopped.ended_by == "agent"
+    assert stopped.sentences, "the caller is told why"
     row = await _row(tmp_path, stopped.call_id)
     assert (row.status, row.outcome) == ("ended", "gateway_lost")
     assert row.recording
