@@ -7,15 +7,27 @@ import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, get_args
 from xml.etree import ElementTree
 
 import pytest
 
 from telephony import carriers
-from telephony.carrier import Carrier, ConnectStream, HangUp, SayAndHangUp
+from telephony.carrier import (
+    BriefHuman,
+    Carrier,
+    ConnectStream,
+    DialHuman,
+    Enqueue,
+    HangUp,
+    Hold,
+    Instruction,
+    JoinRoom,
+    SayAndHangUp,
+    TakeMessage,
+)
 from telephony.carriers.twilio import TwilioCarrier
-from telephony.errors import BadSignature, BadWebhook
+from telephony.errors import BadSignature, BadWebhook, CarrierUnavailable
 from telephony.media import MessageIgnored
 from telephony.simulator.signing import call_form, signature
 
@@ -103,7 +115,11 @@ def test_without_credentials_everything_is_refused_and_nothing_hung_up(case):
 
 
 async def test_hanging_up_without_credentials_does_nothing(case):
+    assert case.deaf.can_call is False
     assert await case.deaf.hang_up(case.call_id) is False
+    assert await case.deaf.redirect(case.call_id) is False
+    with pytest.raises(CarrierUnavailable):
+        await case.deaf.call_human("+15550111", "+15550100", about_call=case.call_id, part=1, timeout_s=5)
 
 
 def test_a_signed_socket_passes(case):
@@ -118,7 +134,20 @@ def test_a_form_without_its_call_is_refused_by_name(case):
 
 
 def test_every_instruction_is_well_formed_and_escaped(case):
-    for instruction in (ConnectStream({"nonce": 'a"<&'}), SayAndHangUp("Bye <now> & ever"), HangUp()):
+    odd = 'a"<&'
+    made = [
+        ConnectStream({"nonce": odd}, say=odd),
+        SayAndHangUp("Bye <now> & ever"),
+        HangUp(),
+        DialHuman("+15550111", odd, say=odd),
+        JoinRoom(odd),
+        BriefHuman(odd, "CA1"),
+        Enqueue(odd, say=odd),
+        Hold(say=odd),
+        TakeMessage(odd),
+    ]
+    assert {type(instruction) for instruction in made} == set(get_args(Instruction))
+    for instruction in made:
         ElementTree.fromstring(case.carrier.render(instruction))
 
 

@@ -51,6 +51,29 @@ async def test_a_live_call_is_taken_to_the_action(api):
     assert api.asked[0][3] == {"Url": "https://a.example/twilio/action?after=stream&part=0", "Method": "POST"}
 
 
+async def test_a_human_is_called_about_a_call(api):
+    api.statuses = [401, 201]
+    made = await api.carrier.call_human("+15550111", "+15550100", about_call=CALL, part=2, timeout_s=25)
+    assert made == "CA9"
+    assert [user for user, *_ in api.asked] == ["AC1:new", "AC1:old"]
+    assert api.asked[1][3] == {
+        "To": "+15550111",
+        "From": "+15550100",
+        "Url": f"https://a.example/twilio/action?after=brief&part=2&call={CALL}",
+        "Method": "POST",
+        "Timeout": "25",
+        "StatusCallback": f"https://a.example/twilio/action?after=leg&part=2&call={CALL}",
+        "StatusCallbackMethod": "POST",
+        "StatusCallbackEvent": "completed",
+    }
+
+
+async def test_a_human_who_cannot_be_called_is_one_sentence(api):
+    api.statuses = [404]
+    with pytest.raises(CarrierUnavailable, match="HTTP 404"):
+        await api.carrier.call_human("+15550111", "+15550100", about_call=CALL, part=1, timeout_s=25)
+
+
 @pytest.mark.parametrize(("statuses", "why"), [([500], "HTTP 500"), ([401, 401], "account SID and auth token")])
 async def test_a_refusal_is_one_sentence(api, statuses, why):
     api.statuses = list(statuses)
