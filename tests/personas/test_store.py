@@ -1,12 +1,14 @@
 """Versions, publishing, importing and numbers, on SQLite and PostgreSQL."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from personas.db import Database
 from personas.errors import BadNumber, NotPublished, UnknownNumber, UnknownPersona, UnknownVersion
 from personas.library import load_library
+from personas.numbers import NumberSettings
 from personas.persona import PersonaCard
 from personas.store import ImportOutcome, PersonaStore, content_hash
 
@@ -170,3 +172,22 @@ def test_fields_at_their_defaults_do_not_change_the_hash() -> None:
     del fields["keywords"]
     assert content_hash(PersonaCard.model_validate(fields)) == content_hash(bare)
     assert content_hash(bare) != content_hash(DENTAL)
+
+
+async def test_a_number_keeps_its_settings_when_its_persona_changes(store: PersonaStore) -> None:
+    await store.import_cards([DENTAL, BANK])
+    assert await store.number_settings("+15550100") is None
+    await store.set_number("+15550100", DENTAL.slug)
+    plain = await store.number_settings("+15550100")
+    assert plain == NumberSettings("+15550100", DENTAL.slug)
+    settings = NumberSettings(
+        "+15550100", DENTAL.slug, "+15550111", "wait", 60, "Mon-Fri 08:00-20:00", "Europe/Berlin", BANK.slug, "sales"
+    )
+    await store.save_number(settings)
+    assert await store.numbers() == [settings]
+    await store.set_number("+15550100", BANK.slug)
+    assert await store.number_settings("+15550100") == replace(settings, persona_slug=BANK.slug)
+    with pytest.raises(UnknownPersona):
+        await store.save_number(replace(settings, out_of_hours="nobody"))
+    with pytest.raises(BadNumber):
+        await store.save_number(replace(settings, human_number="+1 555 0111"))
