@@ -53,6 +53,11 @@ class Settings(BaseSettings):
     workers: int = Field(
         1, ge=1, le=64, description="Processes of `parley serve` on one port; each loads the engine for itself."
     )
+    score_calls: bool = Field(
+        True,
+        description="Whether `parley serve` scores calls as they end, in a process beside it; "
+        "off where `parley score --follow` runs elsewhere.",
+    )
     drain_s: float = Field(
         30.0,
         ge=0,

@@ -27,6 +27,7 @@ def score(
     follow: Annotated[
         bool, typer.Option("--follow", help="Score each call when it has ended, until stopped (Ctrl+C or SIGTERM).")
     ] = False,
+    beside: Annotated[bool, typer.Option(hidden=True, help="Follow as long as standard input is open.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Score calls against the role card of the persona version that answered them.
@@ -37,7 +38,7 @@ def score(
     if (bool(call_id) + every + unscored + follow) != 1:
         raise typer.BadParameter("give one of CALL_ID, --all, --unscored and --follow")
     if follow:
-        asyncio.run(_follow(as_json))
+        asyncio.run(_follow(as_json, beside))
         return
     results = asyncio.run(_score(call_id, every))
     if as_json:
@@ -67,8 +68,9 @@ async def _score(call_id: str, every: bool) -> "dict[str, Scorecard | str]":
     return results
 
 
-async def _follow(as_json: bool) -> None:
+async def _follow(as_json: bool, beside: bool) -> None:
     import signal
+    import sys
 
     from agent.logs import configure_logging
     from agent.settings import settings
@@ -84,6 +86,8 @@ async def _follow(as_json: bool) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    if beside:
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
     async with _stores() as (store, personas):
         await score_as_they_end(store, personas, stop, tell)
 

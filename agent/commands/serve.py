@@ -49,13 +49,15 @@ def serve(
 
 
 async def _serve(settings: "Settings") -> None:
+    from agent.scorer import scoring_beside
     from agent.server import serving
 
     async with serving(settings) as server:
         asked = _heed_signals(server)
         await _introduce(server)
-        await asked.wait()
-        await server.drain(settings.drain_s)
+        async with scoring_beside(settings):
+            await asked.wait()
+            await server.drain(settings.drain_s)
 
 
 async def _work(settings: "Settings", told: str) -> None:
