@@ -65,6 +65,11 @@ class Announcer:
         self._playing: deque[SpokenFrame] = deque()
         self._waited_frames = 0
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something of ours is being said, or about to be."""
+        return bool(self._making or self._waiting or self._playing)
+
     def announce(self, announcement: Announcement) -> None:
         """Say this next; returns at once. Call on the event loop."""
         making = asyncio.create_task(self._make(announcement))

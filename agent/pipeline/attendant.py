@@ -112,6 +112,8 @@ class Attendant:
 
     def heard(self, pcm: bytes) -> None:
         """Take the caller's next frame, 8 kHz int16."""
+        if self._announcer.is_busy:
+            self._watch.said()
         trouble = self._watch.heard(rms_of(pcm))
         if self._watch.caller_speaks:
             self._was_asked = False
@@ -129,14 +131,13 @@ class Attendant:
 
     def said(self, frame: AgentFrame, pcm: bytes) -> Said:
         """Take the agent's next frame and its audio as 8 kHz int16; return what the caller is to hear."""
+        if self._is_over:
+            return Said(bytes(len(pcm)), "", True)
         level = rms_of(pcm)
         is_open = self._gate.is_open(level, has_text=bool(frame.text))
         ours = self._announcer.next_frame(agent_pauses=not is_open)
         if ours is not None:
-            self._watch.said()
             return self._heard_last(Said(ours.pcm, ours.text, False, AGENT_HUNG_UP if frame.ends_call else ours.ends))
-        if self._is_over:
-            return Said(bytes(len(pcm)), "", True)
         if is_open:
             self._watch.said()
             self.loudness.add(level)
@@ -145,7 +146,9 @@ class Attendant:
 
     def _heard_last(self, said: Said) -> Said:
         """Let nothing more be heard after what ends the call."""
-        self._is_over = self._is_over or said.ends is not None
+        if said.ends:
+            self._is_over = True
+            self.last_words = said.ends
         return said
 
     def _finish(self, kind: str, text: str, ending: Ending) -> None:
