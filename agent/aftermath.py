@@ -19,7 +19,7 @@ from agent.next_step import AFTER_STREAM, LOSSES, WAITED_ENOUGH, Step, Steps, af
 from agent.opening import Opening, Refused
 from crm.call import Call, Handoff, NewCall, Outcome
 from personas.numbers import NumberSettings
-from telephony.carrier import ConnectStream, HangUp, Hold, Instruction, NextAsked, SayAndHangUp
+from telephony.carrier import ConnectStream, HangUp, Hold, Instruction, JoinRoom, NextAsked, SayAndHangUp
 
 log = structlog.get_logger(__name__)
 
@@ -113,14 +113,21 @@ class Aftermath:
             await asyncio.wait((taking,), timeout=STEP_S)
             if not taking.done():
                 log.warning("step took too long", step=step.name, outcome=outcome)
-                self._group.create_task(self._take_back(taking, parts[-1].carrier_call_id))
+                self._group.create_task(self._take_back(taking, parts[-1]))
             elif instruction := taking.result():
                 return instruction
         return SayAndHangUp(sentences.refusal(outcome))
 
-    async def _take_back(self, late: asyncio.Task[Instruction | None], call_id: str) -> None:
-        if isinstance(await late, ConnectStream):
-            await self._opening.take_back(call_id)
+    async def _take_back(self, late: asyncio.Task[Instruction | None], call: Call) -> None:
+        """Undo what came too late to be told to the caller."""
+        try:
+            instruction = await late
+            if isinstance(instruction, ConnectStream):
+                await self._opening.take_back(call.carrier_call_id)
+            elif isinstance(instruction, JoinRoom):
+                await self._hand_offs.over(await self._board.calls.call(call.id), "over")
+        except Exception as error:
+            log_failure(log, "late step could not be undone", error)
 
     async def _attempt(
         self, step: Step, parts: Sequence[Call], outcome: Outcome, handoff: Handoff | None, say: str

@@ -5,17 +5,20 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
 from sqlalchemy import update
 
+from agent import aftermath
 from agent.duplex import AgentFrame, EngineLost, HeardWord
 from agent.pipeline.ending import Ending
 from crm.call import Call, Handoff
 from crm.tables import CallRow
 from personas.hours import DAYS
 from personas.numbers import NumberSettings
+from telephony.carriers.twilio import TwilioCarrier
 from telephony.simulator import CallResult, HangUp, Human, Pause, Phone, PhoneCompany, Say, ScriptedCaller, Step
 from tests.agent.conftest import Open
 from tests.agent.exchange import NUMBER, TOKEN, TONE, Exchange, ScriptedEngine, burst
@@ -223,6 +226,26 @@ async def test_a_caller_who_leaves_the_room_ends_the_human_s_call(open_exchange:
     await until(lambda: company.human_legs()[0].status != "ringing")
     assert company.human_legs()[0].status == "canceled"
     assert company.requests == ["create", "hang up"]
+
+
+async def test_an_api_that_is_too_slow_keeps_nobody_waiting(
+    open_exchange: Open, company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    company, api_url = company
+    where = await open_exchange(ScriptedEngine(), twilio_account_sid="AC" + "0" * 32, twilio_api_url=api_url)
+    await where.state.personas.save_number(SETTINGS)
+    call_human = TwilioCarrier.call_human
+
+    async def slowly(carrier: TwilioCarrier, *given: Any, **named: Any) -> str:
+        await asyncio.sleep(0.6)
+        return await call_human(carrier, *given, **named)
+
+    monkeypatch.setattr(TwilioCarrier, "call_human", slowly)
+    monkeypatch.setattr(aftermath, "STEP_S", 0.3)
+    human = Human(after_s=60)
+    result = await handed_off(where, Handoff("warm", why="dtmf"), Pause(2_500), HangUp(), human=human, company=company)
+    assert result.steps == ("Connect", "Say", "Connect")
+    await until(lambda: [leg.status for leg in company.human_legs()] == ["canceled"])
 
 
 async def test_without_credentials_a_warm_hand_off_is_a_cold_one(open_exchange: Open) -> None:
