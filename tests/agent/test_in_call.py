@@ -261,6 +261,25 @@ async def test_a_line_that_plays_nothing_and_one_that_brings_nothing_are_alarms(
     assert "played anything" in " ".join(details)
 
 
+async def test_after_a_stall_silence_is_left_out_and_speech_is_not(open_exchange: Open) -> None:
+    """Eight frames come at once; what follows them is heard late until pauses have made up for it."""
+    loud = {*range(8), 16}
+    where = await open_exchange(ScriptedEngine(lambda index: AgentFrame(index, TONE if index in loud else SILENCE)))
+    async with where.call() as stream:
+        await stream.frames(8)
+        sent = [bool(np.abs(await stream.heard()).max() > 300) for _ in range(8)]
+        for _ in range(9):
+            await stream.frames(1)
+            await asyncio.sleep(0.005)
+        sent.append(bool(np.abs(await stream.heard()).max() > 300))
+        assert all(sent)
+        await stream.send("stop", stop={})
+        await stream.closed()
+    row = await where.row(stream.call_id)
+    assert row.timing["silence_shed_ms"] >= 4 * 80
+    assert row.timing["playout_backlog_p95_ms"] >= 200
+
+
 async def test_an_operator_hangs_up_and_hands_over(open_exchange: Open) -> None:
     where = await open_exchange(ScriptedEngine())
     async with where.call() as stream:
