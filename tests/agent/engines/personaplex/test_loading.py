@@ -2,7 +2,10 @@
 
 import io
 import tarfile
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -263,3 +266,56 @@ def test_silence_between_sentences_does_not_count() -> None:
     noise = 0.1 * np.random.default_rng(0).normal(size=72_000).astype(np.float32)
     spaced = np.concatenate((noise, np.zeros(72_000, np.float32), noise))
     assert loudness(spaced, 24_000) == pytest.approx(loudness(noise, 24_000), abs=0.5)
+
+
+# The Hub
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A Hub that answers every request with one status and one of the Hub's error codes."""
+
+    answer: ClassVar[tuple[int, str]] = (500, "")
+
+    def do_HEAD(self) -> None:
+        status, code = self.answer
+        self.send_response(status)
+        if code:
+            self.send_header("X-Error-Code", code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_HEAD  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ((401, "GatedRepo"), r"^our/model is gated: accept its licence .* set HF_TOKEN"),
+        ((404, "RepoNotFound"), r"^The Hub has no our/model, or HF_TOKEN does not open it\.$"),
+        ((404, "EntryNotFound"), r"^our/model lacks one of .*model\.safetensors\.$"),
+        (None, r"^our/model was never downloaded and the Hub can't be reached; give a folder\.$"),
+    ],
+)
+def test_what_the_hub_does_not_give_is_one_sentence(
+    answer: tuple[int, str] | None, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    with HTTPServer(("127.0.0.1", 0), Hub) as server:
+        address = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        template = address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", answer is None)
+        monkeypatch.setattr(Hub, "answer", answer)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(CheckpointError, match=sentence) as caught:
+            checkpoint_folder("our/model")
+        assert str(caught.value).endswith(".")
+        server.shutdown()
