@@ -11,6 +11,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from agent.pipeline.frames import AgentAudioFrame, CallerAudioFrame, FramePlayedFrame
 
 SHORT_WAY = (CallerAudioFrame, AgentAudioFrame, FramePlayedFrame)
+_ENDS = (PipelineSource, PipelineSink)
 
 
 class DirectProcessor(FrameProcessor):
@@ -29,12 +30,10 @@ class DirectProcessor(FrameProcessor):
 
     async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
         neighbour = self.next if direction is FrameDirection.DOWNSTREAM else self.previous
-        if not isinstance(frame, SHORT_WAY) or not isinstance(
-            neighbour, DirectProcessor | PipelineSink | PipelineSource
-        ):
-            await super().push_frame(frame, direction)
-        elif isinstance(neighbour, DirectProcessor):
+        if isinstance(frame, SHORT_WAY) and isinstance(neighbour, DirectProcessor):
             try:
                 await neighbour.process_frame(frame, direction)
             except Exception as error:
                 await neighbour.push_error(f"Error processing frame: {type(error).__name__}", exception=error)
+        elif not (isinstance(frame, SHORT_WAY) and isinstance(neighbour, _ENDS)):
+            await super().push_frame(frame, direction)

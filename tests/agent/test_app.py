@@ -1,6 +1,8 @@
 """What the server refuses to start with, and what it says about itself once it runs."""
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -93,3 +95,9 @@ async def test_a_shared_database_is_not_migrated_behind_anybodys_back(tmp_path: 
 def test_a_short_session_secret(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="PARLEY_SESSION_SECRET"):
         create_app(load(data_dir=tmp_path, session_secret="short"), LoopbackEngine(1, 0))
+
+
+def test_the_server_starts_without_scipy() -> None:
+    """Its import takes a second that the first call, or the restart of a worker, would wait for."""
+    program = "import sys, agent.server; sys.exit(any(name.startswith('scipy') for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True).returncode == 0
