@@ -243,7 +243,7 @@ async def test_an_api_that_is_too_slow_keeps_nobody_waiting(
     monkeypatch.setattr(TwilioCarrier, "call_human", slowly)
     monkeypatch.setattr(aftermath, "STEP_S", 0.3)
     human = Human(after_s=60)
-    result = await handed_off(where, Handoff("warm", why="dtmf"), Pause(2_500), HangUp(), human=human, company=company)
+    result = await handed_off(where, Handoff("warm", why="dtmf"), Pause(1_000), HangUp(), human=human, company=company)
     assert result.steps == ("Connect", "Say", "Connect")
     await until(lambda: [leg.status for leg in company.human_legs()] == ["canceled"])
 

@@ -8,19 +8,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from agent.duplex import load_engine
+from agent.pipeline.ending import AGENT_HUNG_UP
 from crm.call import AskedEnding, Call, Handoff, NewCall
 from crm.journal import Journal
 from crm.store import CallStore
 from personas.db import Database
 from telephony.carrier import ConnectStream, DialHuman, HangUp, InboundCall, NextAsked
-from telephony.simulator import HangUp as PutDown
 from telephony.simulator import Phone, Say, ScriptedCaller
 from tests.agent.conftest import Open
 from tests.agent.exchange import NUMBER, TOKEN, Exchange, ScriptedEngine, burst, card
@@ -30,27 +30,39 @@ ENGINE = """
 import socket, sys, uvicorn
 from agent.engines.loopback import LoopbackEngine
 from agent.engines.personaplex.server import ServerOptions, create_app, server_config
+print("ready", flush=True)
+sys.stdin.readline()
 listening = socket.socket()
 listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 listening.bind(("127.0.0.1", int(sys.argv[1])))
 listening.listen()
-app = create_app(LoopbackEngine(10, 0), lambda: ["NATF2.pt"], ServerOptions())
 print("up", flush=True)
+app = create_app(LoopbackEngine(10, 0), lambda: ["NATF2.pt"], ServerOptions())
 uvicorn.Server(server_config(app, host="127.0.0.1", port=0)).run(sockets=[listening])
 """
 
 
 @contextmanager
-def engine_process(port: int) -> Iterator[subprocess.Popen[str]]:
-    """A server of the engine's protocol in a process of its own; several may share a port."""
-    process = subprocess.Popen([sys.executable, "-c", ENGINE, str(port)], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "up\n"
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+def engine_processes(port: int) -> Iterator[tuple[subprocess.Popen[str], subprocess.Popen[str]]]:
+    """Two servers of the engine's protocol for one port, each in a process of its own; ``listen`` lets them begin."""
+    command = [sys.executable, "-c", ENGINE, str(port)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as one, subprocess.Popen(command, **pipes) as other:  # pyright: ignore
+        try:
+            yield one, other
+        finally:
+            one.kill()
+            other.kill()
+
+
+def listen(process: subprocess.Popen[str]) -> None:
+    """Let an engine's process take calls."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    while process.stdout.readline() != "up\n":
+        assert process.poll() is None
 
 
 async def connected(where: Exchange, part: int) -> None:
@@ -65,22 +77,25 @@ async def connected(where: Exchange, part: int) -> None:
 async def test_an_engine_s_process_killed_in_a_call_is_replaced(open_exchange: Open) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with engine_process(port) as first, ExitStack() as stack:
+    with engine_processes(port) as (first, second):
+        await asyncio.to_thread(listen, first)
         engine = load_engine("remote", {"engine_url": f"ws://127.0.0.1:{port}?format=pcm_s16le", "engine_slots": "5"})
         where = await open_exchange(engine)
-        caller = ScriptedCaller((Say("noise", burst(1, 7_000)), PutDown()), patience_ms=0)
+        caller = ScriptedCaller((Say("noise", burst(1, 60_000)),), patience_ms=0)
         async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             call = group.create_task(Phone(where.url, TOKEN).call(caller, to_number=NUMBER))
             await connected(where, 1)
-            await asyncio.to_thread(stack.enter_context, engine_process(port))
+            await asyncio.to_thread(listen, second)
             killed_at_s = time.monotonic()
             os.kill(first.pid, signal.SIGKILL)
             await connected(where, 2)
             assert time.monotonic() - killed_at_s < 2  # then the line's sentence, and the agent
+            await asyncio.sleep(0.8)
+            next(iter(where.state.desk._live.values())).settle(AGENT_HUNG_UP)
     result = call.result()
-    assert result.steps == ("Connect", "Say", "Connect")
+    assert result.steps == ("Connect", "Say", "Connect", "Hangup")
     assert np.abs(result.streams[1].heard).max() > 1_000  # the other process repeats the caller
-    assert (await where.row(result.call_id)).outcome == "caller_hung_up"
+    assert (await where.row(result.call_id)).outcome == "agent_hung_up"
     assert (await where.state.calls.parts("twilio", result.call_id))[0].outcome == "engine_lost"
 
 
@@ -124,6 +139,7 @@ async def test_a_call_of_a_dead_process_goes_on_with_what_it_left(front: Front) 
         assert await desk.what_next(ASKED) == answer
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_call_of_a_process_that_hangs_goes_on_and_its_end_is_still_taken(front: Front) -> None:
     call = await carried_by(front, "elsewhere:1")
     async with front.desk() as desk:
@@ -132,6 +148,7 @@ async def test_a_call_of_a_process_that_hangs_goes_on_and_its_end_is_still_taken
         assert await front.calls.finish(call.id, status="ended", outcome="caller_hung_up")
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("ends_first", [False, True])
 async def test_what_an_operator_asks_of_another_process_is_done(front: Front, ends_first: bool) -> None:
     call = await carried_by(front, "elsewhere:1")
@@ -150,6 +167,7 @@ async def test_what_an_operator_asks_of_another_process_is_done(front: Front, en
     assert not await front.calls.request_ending(call.id, AskedEnding("agent_hung_up"))
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_hanging_up_a_call_of_another_process(front: Front) -> None:
     call = await carried_by(front, "elsewhere:1")
     await front.calls.request_ending(call.id, AskedEnding("agent_hung_up", "Ended by an operator."))

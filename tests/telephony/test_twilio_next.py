@@ -168,7 +168,7 @@ async def test_the_ringing_is_served(serve) -> None:
 
     line.handler.what_next = then_connect
     phone = Phone(line.url, TOKEN, hold_speed=50)
-    result = await phone.call(ScriptedCaller([Pause(20_000)], patience_ms=0), to_number="+15550100", max_s=13)
+    result = await phone.call(ScriptedCaller([Pause(20_000)], patience_ms=0), to_number="+15550100", max_s=12)
     assert result.steps == ("Say", "Play", "Redirect", "Play", "Redirect", "Play", "Redirect", "Connect")
     assert not result.errors
     assert {asked.after for asked in line.handler.ended} == {"wait", "stream"}
