@@ -15,10 +15,10 @@ CPU_SLOTS = 4
 """Where nothing else is said; a CPU is for trying things."""
 
 GIB = 1024**3
-CACHE_BYTES = GIB
-"""Kept keys and values of voices and role prompts: seven whole prompts of 300 frames in bfloat16."""
+CACHE_BYTES = {"cuda": GIB, "cpu": GIB // 4}
+"""Kept keys and values of voices and role prompts; a GiB holds seven whole prompts of 300 frames in bfloat16."""
 
-WORKING_BYTES = GIB
+WORKING_BYTES = {"cuda": GIB, "cpu": GIB // 4}
 """What a tick, a chunk of a prompt and CUDA's libraries need while they run."""
 
 log = structlog.get_logger(__name__)
@@ -35,7 +35,8 @@ def reserved_bytes(models: Models, dtype: torch.dtype, *, spare: bool) -> int:
     """Return what must stay free beside the slots; ``spare`` is one more ring, for re-anchoring."""
     config, weight = models.lm.config, models.lm.text_emb.weight.dtype
     widened = WIDENED_SLOTS * ring_bytes(config, weight) // config.num_layers if dtype == NARROW else 0
-    return CACHE_BYTES + WORKING_BYTES + widened + (ring_bytes(config, dtype) if spare else 0)
+    kind = models.device.type
+    return CACHE_BYTES[kind] + WORKING_BYTES[kind] + widened + (ring_bytes(config, dtype) if spare else 0)
 
 
 def free_bytes(device: torch.device) -> int | None:

@@ -42,11 +42,10 @@ _CODEC_CHUNK_FRAMES = 8
 
 @dataclass(frozen=True, slots=True)
 class TickerOptions:
-    """``slots`` calls at once; ``cache_bytes`` for keys and values of voices and prompts; all of them in ``dtype``."""
+    """``slots`` calls at once, keys and values in ``dtype``."""
 
     slots: int
     dtype: torch.dtype
-    cache_bytes: int = CACHE_BYTES
     anchor_s: float = 0.0
     """Seconds of a call that are kept when its slot is rebuilt; 0 leaves it to lose its prompt."""
     eager: bool = False
@@ -78,7 +77,7 @@ class Ticker:
         self.state = EngineState.empty(
             options.slots, config, models.mimi, device=models.device, dtype=options.dtype, history=history
         )
-        self.images = ImageCache(options.cache_bytes)
+        self.images = ImageCache(CACHE_BYTES[models.device.type])
         self.most_prompt_steps = config.context // 2
         self._voices: dict[str, Voice] = {}
         self._steps = [0] * options.slots
