@@ -88,7 +88,7 @@ class Attendant:
         if key.action == "human":
             self.hand_off(Handoff(key.mode, key.to, "dtmf"), key.say)
         elif key.action == "say":
-            self._announcer.announce(Announcement("menu", key.say, urgent=True))
+            self._answer(Announcement("menu", key.say, urgent=True))
         else:
             self._finish("menu", key.say or (card.closing_say if card else GOODBYE), AGENT_HUNG_UP)
 
@@ -99,7 +99,7 @@ class Attendant:
         if not self._duties.may_hand_off(handoff):
             self._note("handoff_impossible", handoff.why)
             if handoff.why == "dtmf":
-                self._announcer.announce(Announcement("nobody", NOBODY, urgent=True))
+                self._answer(Announcement("nobody", NOBODY, urgent=True))
             return False
         self._note("handoff", handoff.why)
         self._finish("handoff", say or ONE_MOMENT, Ending("transferred", handoff=handoff))
@@ -150,6 +150,11 @@ class Attendant:
             self._is_over = True
             self.last_words = said.ends
         return said
+
+    def _answer(self, announcement: Announcement) -> None:
+        """Answer a key, but not each of many: who hammers on one hears what is being said first."""
+        if not self._announcer.is_busy:
+            self._announcer.announce(announcement)
 
     def _finish(self, kind: str, text: str, ending: Ending) -> None:
         """Say a last sentence, and end the call once it was heard."""

@@ -11,6 +11,8 @@ from agent.pipeline.levels import NoiseFloor
 
 LEAST_SPEECH_MS = 400
 """Of the caller's, before it counts as something that wants an answer: a cough is shorter."""
+LEAST_WORD_MS = 240
+"""A "yes"; a door is shorter."""
 LONG_SPEECH_MS = 1_500
 """Who speaks for so long has not said it all before; "hello?" is shorter."""
 NO_AUDIO_MS = 15_000
@@ -51,7 +53,11 @@ class Watch:
         self._floor = NoiseFloor(QUIET_CALLER_RMS, LOUD_CALLER_RMS)
         self._quiet_ms = self._run_ms = self._unanswered_ms = self._waiting_ms = 0
         self._lifeless_ms = 0
-        self.caller_speaks = False
+
+    @property
+    def caller_speaks(self) -> bool:
+        """Whether the caller is saying something now, which is more than a noise."""
+        return self._run_ms >= LEAST_WORD_MS
 
     def said(self) -> None:
         """The agent's next frame can be heard."""
@@ -59,8 +65,7 @@ class Watch:
 
     def heard(self, rms: int) -> Trouble | None:
         """Take the level of the caller's next frame; return what is wrong, each time it has gone on for long enough."""
-        self.caller_speaks = self._floor.is_loud(rms)
-        if self.caller_speaks:
+        if self._floor.is_loud(rms):
             self._speech()
         else:
             self._silence()

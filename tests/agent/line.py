@@ -21,7 +21,7 @@ class Line:
         self.stream = stream
         self.loud: list[bool] = []
 
-    async def live(self, seconds: float = 30, *, until: Callable[[], bool] = lambda: False, pcm: int = 0) -> bool:
+    async def live(self, seconds: float = 120, *, until: Callable[[], bool] = lambda: False, pcm: int = 0) -> bool:
         """Send frames, 16 times as fast as they are, and play what comes; return whether the server hung up."""
         with contextlib.suppress(ConnectionClosed):
             for _ in range(round(seconds / 0.08)):

@@ -55,6 +55,17 @@ def test_a_cough_wants_no_answer() -> None:
     assert listen(watch, SPEECH, 0.3) + listen(watch, QUIET, 20) == []
 
 
+def test_a_door_is_no_word() -> None:
+    watch = Watch(Patience())
+    watch.heard(SPEECH)
+    watch.heard(SPEECH)
+    assert not watch.caller_speaks
+    watch.heard(SPEECH)
+    assert watch.caller_speaks
+    watch.heard(QUIET)
+    assert not watch.caller_speaks
+
+
 def test_nought_is_for_ever() -> None:
     watch = Watch(Patience(caller_silence_s=0, agent_mute_s=0))
     assert listen(watch, SPEECH, 2) + listen(watch, QUIET, 600) == []
