@@ -19,7 +19,7 @@ from crm.tables import CallRow
 from personas.hours import DAYS
 from personas.numbers import NumberSettings
 from telephony.carriers.twilio import TwilioCarrier
-from telephony.simulator import CallResult, HangUp, Human, Pause, Phone, PhoneCompany, Say, ScriptedCaller, Step
+from telephony.simulator import CallResult, HangUp, Human, Pause, Phone, PhoneCompany, Press, Say, ScriptedCaller, Step
 from tests.agent.conftest import Open
 from tests.agent.exchange import NUMBER, TOKEN, TONE, Exchange, ScriptedEngine, burst
 
@@ -166,6 +166,16 @@ async def test_who_talked_to_a_human_is_not_called_back(open_exchange: Open) -> 
     assert result.steps == ("Connect", "Dial", "Hangup")
     assert result.humans[0].to == "+15550122"
     assert (await parts_of(where, result))[0].handoff_result == "over"
+
+
+async def test_key_0_leads_to_the_human_and_back(open_exchange: Open) -> None:
+    where = await open_exchange(ScriptedEngine())
+    await where.state.personas.save_number(SETTINGS)
+    steps = (Pause(400), Press("0"), Pause(7_500), HangUp())
+    result = await dial(where, *steps, human=Human("busy", after_s=3))
+    assert result.steps == ("Connect", "Dial", "Say", "Connect")
+    assert [(leg.to, leg.status) for leg in result.humans] == [(HUMAN, "busy")]
+    assert (await parts_of(where, result))[0].handoff == Handoff("cold", HUMAN, "dtmf")
 
 
 async def test_a_caller_who_hangs_up_while_it_rings_cancels_the_human(open_exchange: Open) -> None:
