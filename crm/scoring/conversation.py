@@ -10,7 +10,7 @@ from crm.scoring.figures import Mention, mentions
 from crm.scoring.words import Sentence, content, sentences
 from personas.persona import FactKind, PersonaCard
 
-CONFIDENT = 0.5  # a caller's turn asks for a part of the card from this likeness on
+CONFIDENT = 0.7  # a caller's turn asks for a part of the card from this likeness on
 MARGIN = 0.08  # … and if no other part is as near as this
 UNKNOWN_WORD = 1.0  # weight of a word that is nowhere on the card: it speaks for another topic
 
