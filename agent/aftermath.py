@@ -82,6 +82,7 @@ class Aftermath:
         waited_s = (datetime.now(UTC) - call.created_at).total_seconds()
         if number is None or waited_s >= number.wait_limit_s or self.draining:
             return await self._waited_enough(parts)
+        await self._board.calls.hold_call(self._opening.as_new(call))
         self._lobby.hear(call.carrier_call_id)
         capacity = self._board.engine.capacity()
         if not self._lobby.is_next(call.carrier_call_id, capacity.slots - capacity.used):

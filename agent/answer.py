@@ -320,7 +320,8 @@ class CallDesk:
         self._opening.forget(call_id)
         try:
             row = await self._board.calls.call_by_carrier_id(self._board.carrier.name, call_id)
-            if row is not None:
+            heard_elsewhere = row is not None and status == "waiting" and row.gateway != self._board.calls.gateway
+            if row is not None and not heard_elsewhere:
                 await self._finish(row, ending, expect=status)
         except Exception as error:  # the database is away; the next start marks the call lost
             log_failure(log, "call could not be ended", error)

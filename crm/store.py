@@ -95,9 +95,14 @@ class CallStore(ScoreQueries):
             return OpenedCall(rows.call(row), nonce, is_new)
 
     async def hold_call(self, new: NewCall) -> Call:
-        """Log a call whose caller waits for a free slot; idempotent like ``open_call``, which ends the wait."""
+        """Log a call whose caller waits for a free slot; idempotent like ``open_call``, which ends the wait.
+
+        The process that heard of a waiting caller last has the call.
+        """
         async with self.database.session() as session:
             row, _ = await self._insert_call(session, new, "waiting")
+            if row.status == "waiting":
+                row.gateway = self.gateway
             return rows.call(row)
 
     async def refuse_call(self, new: NewCall, outcome: Outcome, reason: str, handoff: Handoff | None = None) -> Call:

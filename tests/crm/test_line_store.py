@@ -50,6 +50,12 @@ async def test_a_wait_outlives_its_process_but_not_for_ever(database: Database, 
     assert (await here.call(call.id)).outcome == "abandoned"
 
 
+async def test_who_heard_of_a_waiting_caller_last_has_the_call(database: Database, new_call) -> None:
+    here, there = CallStore(database, "here:1"), CallStore(database, "there:1")
+    assert (await here.hold_call(new_call())).gateway == "here:1"
+    assert (await there.hold_call(new_call())).gateway == "there:1"
+
+
 async def test_an_end_can_be_for_one_status_only(store: CallStore, new_call) -> None:
     opened = await store.open_call(new_call())
     await store.claim("CA1", "AC1", opened.nonce)
