@@ -1,14 +1,19 @@
 """Uvicorn's WebSocket for media: 50 small messages a second in, an audio message and its mark 12 times a second out.
 
 in   uvicorn stops reading after every message until it has been taken: two system calls a packet. Here it reads on.
+     Who asks for it gets each message by a plain call, without a queue and a task to be woken.
 out  uvicorn writes every message by itself. Here those of one moment go out together, before the loop sleeps.
 """
 
+import asyncio
 from typing import Any
 
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 from websockets.protocol import State
+
+from telephony.socket import HANDS_OVER, Take
 
 MOST_WAITING = 100
 """Two seconds of a line; where as many wait, reading stops until none does."""
@@ -20,6 +25,20 @@ class EagerWebSocket(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._unsent: list[bytes] = []
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if hasattr(self, "scope"):  # the handshake may have been refused
+            extensions: dict[str, Any] = self.scope.setdefault("extensions", {})  # pyright: ignore[reportAssignmentType]
+            extensions[HANDS_OVER] = self._hand_over
+
+    def _hand_over(self, take: Take) -> None:
+        waiting, self.queue = self.queue, _Handing(take)
+        while not waiting.empty():
+            self.queue.put_nowait(waiting.get_nowait())
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
 
     def send_receive_event_to_app(self) -> None:
         paused, self.read_paused = self.read_paused, True  # what is paused is not paused again
@@ -48,3 +67,15 @@ class EagerWebSocket(WebSocketsSansIOProtocol):
         if self._unsent:
             waiting, self._unsent = self._unsent, []
             self.transport.write(b"".join(waiting))
+
+
+class _Handing(asyncio.Queue[Any]):
+    """Where uvicorn puts its events: each is handed on as it comes, and none ever waits."""
+
+    def __init__(self, take: Take) -> None:
+        super().__init__()
+        self._take = take
+
+    def put_nowait(self, item: Any) -> None:
+        text = item.get("text")
+        self._take(item.get("bytes") if text is None else text)

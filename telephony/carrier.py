@@ -1,6 +1,6 @@
 """The port of a phone network: signed webhooks in, call instructions out. No I/O here but of its API, at the end."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -134,8 +134,13 @@ class MediaSocket(Protocol):
         """Return the next message, None once the other side is gone (closed or dropped)."""
         ...
 
-    async def send(self, message: str) -> None:
-        """Send one text message; silently does nothing once the other side is gone."""
+    def hand_over(self, take: Callable[[str | bytes | None], None]) -> None:
+        """Call ``take`` with each message, on the event loop as it comes, first with those that wait; with None
+        once the other side is gone. ``receive`` is for those who did not ask for this."""
+        ...
+
+    async def send(self, *messages: str) -> None:
+        """Send text messages; silently does nothing once the other side is gone."""
         ...
 
     async def close(self, code: int = 1000, reason: str = "") -> None: ...

@@ -1,13 +1,14 @@
 """The media socket of one call: the route's WebSocket, read at once whatever the call is doing.
 
-    carrier ──▶ reader ──▶ queue ──▶ receive ──▶ CallHandler.media
-                                     send ──▶ carrier
+    carrier ──▶ server ──▶ take | queue ──▶ receive ──▶ CallHandler.media
+                                            send ──▶ carrier
 
 A reader that waits makes the carrier throw the caller's audio away, so the queue is bounded and loses its oldest.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 import structlog
 from fastapi import WebSocket, WebSocketDisconnect
@@ -17,6 +18,12 @@ from telephony.limits import MessageLimit
 from telephony.media import MediaProtocol, StreamStarted
 
 log = structlog.get_logger(__name__)
+
+Take = Callable[[str | bytes | None], None]
+"""Called with each message, and with None once the other side is gone."""
+
+HANDS_OVER = "parley.hands_over"
+"""The ASGI extension of a server that calls a ``Take`` instead of waking whoever waits for a message."""
 
 POLICY_VIOLATION = 1008
 _QUEUED_MESSAGES = 500  # ten seconds of packets
@@ -38,34 +45,22 @@ class RouteSocket:
         self._limit = limit
         self._messages: deque[str | bytes] = deque()
         self._news = asyncio.Event()
+        self._take: Take | None = None
+        self._heard_s = 0.0
+        self._flooded = False
         self._over = False
         self._closed = False
 
     async def read(self) -> None:
         """Take in messages until the other side is gone, says nothing for 20 s, or too much; run beside the call."""
-        loop = asyncio.get_running_loop()
-        renew_s = 0.0
+        hand_over: Callable[[Take], None] | None = self._websocket.scope.get("extensions", {}).get(HANDS_OVER)
         try:
-            async with asyncio.timeout(_SILENT_LINE_S) as silence:
-                while (message := await _next_message(self._websocket)) is not None:
-                    now_s = loop.time()
-                    if now_s >= renew_s:  # a timer for each message would cost as much as the message
-                        silence.reschedule(now_s + _SILENT_LINE_S)
-                        renew_s = now_s + 1
-                    if not self._limit.allows(message):
-                        log.warning("media socket flooded", stream_id=self.start.stream_id)
-                        await self.close(POLICY_VIOLATION, "The media socket sent more than any call does.")
-                        break
-                    if len(self._messages) >= _QUEUED_MESSAGES:
-                        self._messages.popleft()
-                        self.lost_messages += 1
-                    self._messages.append(message)
-                    self._news.set()
-        except TimeoutError:
-            log.warning("media socket fell silent", stream_id=self.start.stream_id)
+            await (self._watch(hand_over) if hand_over else self._fetch())
         finally:
-            self._over = True
-            self._news.set()
+            self._end()
+        if self._flooded:
+            log.warning("media socket flooded", stream_id=self.start.stream_id)
+            await self.close(POLICY_VIOLATION, "The media socket sent more than any call does.")
 
     async def receive(self) -> str | bytes | None:
         while not self._messages:
@@ -75,15 +70,76 @@ class RouteSocket:
             await self._news.wait()
         return self._messages.popleft()
 
-    async def send(self, message: str) -> None:
+    def hand_over(self, take: Take) -> None:
+        while self._messages:
+            take(self._messages.popleft())
+        self._take = take
+        if self._over:
+            take(None)
+
+    async def _watch(self, hand_over: Callable[[Take], None]) -> None:
+        """Be called with each message by the server."""
+        loop, gone = asyncio.get_running_loop(), asyncio.Event()
+
+        def take(message: str | bytes | None) -> None:
+            if message is None or not self._put(message, loop.time()):
+                gone.set()
+
+        self._heard_s = loop.time()
+        hand_over(take)
+        while not gone.is_set():
+            try:
+                async with asyncio.timeout_at(self._heard_s + _SILENT_LINE_S):
+                    await gone.wait()
+            except TimeoutError:
+                if loop.time() >= self._heard_s + _SILENT_LINE_S:
+                    log.warning("media socket fell silent", stream_id=self.start.stream_id)
+                    return
+
+    async def _fetch(self) -> None:
+        """Wait for each message, as any ASGI server has it."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(_SILENT_LINE_S) as silence:
+                while (message := await _next_message(self._websocket)) is not None:
+                    silence.reschedule(loop.time() + _SILENT_LINE_S)
+                    if not self._put(message, loop.time()):
+                        return
+        except TimeoutError:
+            log.warning("media socket fell silent", stream_id=self.start.stream_id)
+
+    def _put(self, message: str | bytes, now_s: float) -> bool:
+        """Keep or hand over a message; False if it is one too many."""
+        self._heard_s = now_s
+        if self._over or self._flooded or not self._limit.allows(message):
+            self._flooded = not self._over
+            return False
+        if self._take is not None:
+            self._take(message)
+            return True
+        if len(self._messages) >= _QUEUED_MESSAGES:
+            self._messages.popleft()
+            self.lost_messages += 1
+        self._messages.append(message)
+        self._news.set()
+        return True
+
+    def _end(self) -> None:
+        self._over = True
+        self._news.set()
+        if self._take is not None:
+            take, self._take = self._take, None
+            take(None)
+
+    async def send(self, *messages: str) -> None:
         if self._over or self._closed:
             return
         try:
             async with asyncio.timeout(_SEND_TIMEOUT_S):
-                await self._websocket.send_text(message)
+                for message in messages:
+                    await self._websocket.send_text(message)
         except (WebSocketDisconnect, RuntimeError, OSError):  # TimeoutError is an OSError
-            self._over = True
-            self._news.set()
+            self._end()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         if self._closed:

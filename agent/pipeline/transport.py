@@ -6,6 +6,7 @@ source needs neither.
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 
 from pipecat.frames.frames import Frame, StartFrame
@@ -23,6 +24,7 @@ from telephony.media import PHONE
 NO_MEDIA_S = 10.0
 GOODBYE_HEARD_S = 3.0
 ECHO_S = 5.0
+MOST_WAITING = 250  # ten seconds of frames and marks: a call that is later than that goes on with what is new
 _SAMPLES_PER_MS = PHONE.sample_hz // 1000
 
 
@@ -36,6 +38,8 @@ class PhoneInput(DirectProcessor):
         self._clock = clock
         self._end = end
         self._reading: asyncio.Task[None] | None = None
+        self._waiting: deque[Frame | Ending] = deque(maxlen=MOST_WAITING)
+        self._news = asyncio.Event()
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
@@ -49,24 +53,40 @@ class PhoneInput(DirectProcessor):
             await self.cancel_task(self._reading)
             self._reading = None
 
+    def _take(self, message: str | bytes | None) -> None:
+        """Turn a message into what waits for the call; three of four packets make nothing yet, and wake nobody."""
+        frames = [] if message is None else self._serializer.receive(message)
+        if message is None:
+            self._waiting.append(SOCKET_DROPPED)
+        elif frames is None:
+            self._waiting.append(CALLER_HUNG_UP)
+        elif frames:
+            self._waiting.extend(frames)
+        else:
+            return
+        self._news.set()
+
     async def _read(self) -> None:
         loop = asyncio.get_running_loop()
+        self._socket.hand_over(self._take)
         try:
             async with asyncio.timeout(NO_MEDIA_S) as deadline:
-                while (message := await self._socket.receive()) is not None:
-                    frames = self._serializer.receive(message)
-                    if frames is None:
-                        self._end.settle(CALLER_HUNG_UP)
-                        return
-                    for frame in frames:
-                        if isinstance(frame, CallerAudioFrame):
-                            deadline.reschedule(loop.time() + NO_MEDIA_S)
-                            self._clock.heard(frame.at_ms + frame.num_frames // _SAMPLES_PER_MS)
+                while not isinstance(next_one := await self._next_frame(), Ending):
+                    if isinstance(next_one, CallerAudioFrame):
+                        deadline.reschedule(loop.time() + NO_MEDIA_S)
+                        self._clock.heard(next_one.at_ms + next_one.num_frames // _SAMPLES_PER_MS)
+                        if self._waiting:
                             await asyncio.sleep(0)  # a burst of late audio must not keep other calls waiting
-                        await self.push_frame(frame)
-            self._end.settle(SOCKET_DROPPED)
+                    await self.push_frame(next_one)
+            self._end.settle(next_one)
         except TimeoutError:
             self._end.settle(Ending("stream_failed", f"No audio came from the carrier for {NO_MEDIA_S:g} seconds."))
+
+    async def _next_frame(self) -> Frame | Ending:
+        while not self._waiting:
+            self._news.clear()
+            await self._news.wait()
+        return self._waiting.popleft()
 
 
 class PhoneOutput(DirectProcessor):
@@ -113,8 +133,7 @@ class PhoneOutput(DirectProcessor):
             return False
         frame.at_ms = self._clock.now_ms()
         self.playout.sent(frame.index, now_ms, silent=frame.silent)
-        for message in self._serializer.send(frame):
-            await self._socket.send(message)
+        await self._socket.send(*self._serializer.send(frame))
         loop = asyncio.get_running_loop()
         if not self._is_sending:
             self._is_sending = True
