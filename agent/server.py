@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import socket
 import sys
@@ -83,6 +84,8 @@ async def serving(
                 async with asyncio.TaskGroup() as group:
                     group.create_task(server.serve(sockets=[listening]))
                     await server.up.wait()
+                    gc.collect()
+                    gc.freeze()  # what is loaded by now stays: collecting garbage need not walk through it, 100 ms long
                     try:
                         yield RunningServer(f"http://{_reachable(settings.host)}:{port}", app, server)
                     finally:

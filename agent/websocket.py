@@ -3,6 +3,7 @@
 in   uvicorn stops reading after every message until it has been taken: two system calls a packet. Here it reads on.
      Who asks for it gets each message by a plain call, without a queue and a task to be woken.
 out  uvicorn writes every message by itself. Here those of one moment go out together, before the loop sleeps.
+     Who asks for it sends by a plain call, too.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 from websockets.protocol import State
 
-from telephony.socket import HANDS_OVER, Take
+from telephony.socket import HANDS_OVER, SENDS_NOW, Take
 
 MOST_WAITING = 100
 """Two seconds of a line; where as many wait, reading stops until none does."""
@@ -30,7 +31,7 @@ class EagerWebSocket(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if hasattr(self, "scope"):  # the handshake may have been refused
             extensions: dict[str, Any] = self.scope.setdefault("extensions", {})  # pyright: ignore[reportAssignmentType]
-            extensions[HANDS_OVER] = self._hand_over
+            extensions |= {HANDS_OVER: self._hand_over, SENDS_NOW: self._send_now}
 
     def _hand_over(self, take: Take) -> None:
         waiting, self.queue = self.queue, _Handing(take)
@@ -54,14 +55,20 @@ class EagerWebSocket(WebSocketsSansIOProtocol):
             self._flush()
             await super().send(message)
             return
-        if not self.writable.is_set():
+        while not self._send_now(text):
+            if self.disconnected or self.conn.state is not State.OPEN:
+                raise ClientDisconnected
             await self.writable.wait()
-        if self.disconnected or self.conn.state is not State.OPEN:
-            raise ClientDisconnected
+
+    def _send_now(self, text: str) -> bool:
+        """Send a text message without waiting; False where that can't be, and ``send`` says why."""
+        if not self.writable.is_set() or self.disconnected or self.close_sent or self.conn.state is not State.OPEN:
+            return False
         if not self._unsent:
             self.loop.call_soon(self._flush)
         self.conn.send_text(text.encode())
         self._unsent += self.conn.data_to_send()
+        return True
 
     def _flush(self) -> None:
         if self._unsent:

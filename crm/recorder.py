@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 FLUSH_S = 1.0
 MOST_WAITING = 10_000  # notes and packets: two minutes of a call whose disk hangs
+_ONE_END = threading.Lock()  # calls that end together are worked out one by one: the calls beside them need the CPU
 
 
 class CallRecorder:
@@ -151,7 +152,8 @@ class CallRecorder:
             )
         tape.close(duration_ms)
         reason = " ".join(part for part in (reason, tape.failure) if part)
-        return make_end(tape.notes, self._recordings, "ended", outcome, reason, duration_ms, handoff)
+        with _ONE_END:
+            return make_end(tape.notes, self._recordings, "ended", outcome, reason, duration_ms, handoff)
 
     def _drain(self, tape: Tape) -> None:
         while self._waiting:

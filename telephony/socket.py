@@ -25,6 +25,9 @@ Take = Callable[[str | bytes | None], None]
 HANDS_OVER = "parley.hands_over"
 """The ASGI extension of a server that calls a ``Take`` instead of waking whoever waits for a message."""
 
+SENDS_NOW = "parley.sends_now"
+"""The ASGI extension of a server that sends a text by a plain call; that returns False where one has to wait."""
+
 POLICY_VIOLATION = 1008
 _QUEUED_MESSAGES = 500  # ten seconds of packets
 _MESSAGES_BEFORE_START = 100
@@ -42,6 +45,7 @@ class RouteSocket:
         self.protocol = protocol
         self.lost_messages = 0
         self._websocket = websocket
+        self._send_now: Callable[[str], bool] | None = websocket.scope.get("extensions", {}).get(SENDS_NOW)
         self._limit = limit
         self._messages: deque[str | bytes] = deque()
         self._news = asyncio.Event()
@@ -134,9 +138,14 @@ class RouteSocket:
     async def send(self, *messages: str) -> None:
         if self._over or self._closed:
             return
+        sent = 0
+        while self._send_now and sent < len(messages) and self._send_now(messages[sent]):
+            sent += 1
+        if sent == len(messages):
+            return
         try:
             async with asyncio.timeout(_SEND_TIMEOUT_S):
-                for message in messages:
+                for message in messages[sent:]:
                     await self._websocket.send_text(message)
         except (WebSocketDisconnect, RuntimeError, OSError):  # TimeoutError is an OSError
             self._end()

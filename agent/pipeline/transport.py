@@ -67,13 +67,15 @@ class PhoneInput(DirectProcessor):
         self._news.set()
 
     async def _read(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop, renew_s = asyncio.get_running_loop(), 0.0
         self._socket.hand_over(self._take)
         try:
             async with asyncio.timeout(NO_MEDIA_S) as deadline:
                 while not isinstance(next_one := await self._next_frame(), Ending):
                     if isinstance(next_one, CallerAudioFrame):
-                        deadline.reschedule(loop.time() + NO_MEDIA_S)
+                        if (now_s := loop.time()) >= renew_s:  # a timer for each frame would cost as much as the frame
+                            deadline.reschedule(now_s + NO_MEDIA_S)
+                            renew_s = now_s + 1
                         self._clock.heard(next_one.at_ms + next_one.num_frames // _SAMPLES_PER_MS)
                         if self._waiting:
                             await asyncio.sleep(0)  # a burst of late audio must not keep other calls waiting

@@ -71,7 +71,7 @@ class LoopbackSession:
             self._lost = True
             self._out.put_nowait(None)
             return
-        self._delayed.append(np.clip(frame, -1.0, 1.0).astype(np.float32))
+        self._delayed.append(np.minimum(np.maximum(frame, np.float32(-1)), np.float32(1)))
         self._out.put_nowait(AgentFrame(index=self._index, audio=self._delayed.popleft()))
         self._index += 1
 

@@ -37,6 +37,7 @@ class TwilioMedia:
 
     def __init__(self) -> None:
         self._stream_id = ""
+        self._audio_begins = ""
         self._readers: Mapping[str, Callable[[dict[str, Any]], MediaEvent | None]] = {
             "connected": lambda _: None,
             "start": self._start,
@@ -60,7 +61,9 @@ class TwilioMedia:
             return MessageIgnored(str(why))
 
     def audio(self, payload: bytes) -> str:
-        return self._message("media", media={"payload": base64.b64encode(payload).decode("ascii")})
+        if not self._audio_begins:
+            self._audio_begins = self._message("media", media={"payload": ""}).removesuffix('"}}')
+        return f'{self._audio_begins}{base64.b64encode(payload).decode("ascii")}"}}}}'  # base64 needs no escapes
 
     def mark(self, name: str) -> str:
         return self._message("mark", mark={"name": name})
@@ -153,11 +156,11 @@ def _text(fields: dict[str, Any], name: str) -> str:
 
 def _number(fields: dict[str, Any], name: str) -> int:
     value = fields.get(name)
-    if isinstance(value, int) and not isinstance(value, bool):
+    if type(value) is int:  # not bool
         value = str(value) if abs(value) < 10**15 else ""
-    if not isinstance(value, str) or len(value) > 15 or not (value.isascii() and value.isdigit()):
-        raise _Unusable(f"its {name!r} is not a whole number")
-    return int(value)
+    if type(value) is str and 0 < len(value) <= 15 and value.isascii() and value.isdigit():
+        return int(value)
+    raise _Unusable(f"its {name!r} is not a whole number")
 
 
 def _is_phone(wire: dict[str, Any]) -> bool:
