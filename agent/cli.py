@@ -61,8 +61,7 @@ def _expected() -> tuple[type[Exception], ...]:
     from agent.duplex import DuplexError
     from agent.settings import SettingsError
     from crm.errors import CrmError
-    from personas.db import DatabaseError
-    from personas.errors import PersonaError
+    from personas.errors import DatabaseError, PersonaError
     from telephony.errors import TelephonyError
 
     return DuplexError, SettingsError, CrmError, DatabaseError, PersonaError, TelephonyError

@@ -54,8 +54,10 @@ def log_failure(log: structlog.typing.FilteringBoundLogger, message: str, error:
 
 def _tame_pipecat() -> None:
     """Pipecat logs through loguru, frames with their text included: keep where it warned, drop what it said."""
-    from loguru import logger
-
+    try:
+        from loguru import logger
+    except ModuleNotFoundError:  # no pipecat, as on a machine that only runs `parley engine`
+        return
     logger.remove()
     logger.add(_relay, level="WARNING", format="")
 

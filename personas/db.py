@@ -13,11 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
+from personas.errors import DatabaseError as DatabaseError
+
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
-
-
-class DatabaseError(Exception):
-    """The database cannot be used; the message is one sentence with the remedy, without password."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):

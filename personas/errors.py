@@ -31,3 +31,7 @@ class BadNumber(PersonaError):
 
 class BadNumberSetting(PersonaError):
     """A setting of a phone number that can't be used; the message names it and the remedy."""
+
+
+class DatabaseError(Exception):
+    """The database cannot be used; the message is one sentence with the remedy, without password."""
