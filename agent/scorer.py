@@ -6,18 +6,17 @@ server ══ standard input ══▶ scorer: its end stops it, even when the s
 import asyncio
 import contextlib
 import sys
-import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 
 import structlog
 
+from agent.restarts import Restarts
 from agent.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 _COMMAND = ("-m", "agent.cli", "score", "--follow", "--beside")
-_LIVED_S = 60.0
 _LONGEST_PAUSE_S = 60.0
 _ENDS_S = 5.0
 
@@ -41,9 +40,9 @@ async def scoring_beside(settings: Settings) -> AsyncIterator[None]:
 
 
 async def _keep_scoring(stop: asyncio.Event) -> None:
-    pause_s = 1.0
+    restarts = Restarts(_LONGEST_PAUSE_S)
     while not stop.is_set():
-        began_s = time.monotonic()
+        restarts.began()
         process = await asyncio.create_subprocess_exec(
             sys.executable, *_COMMAND, stdin=PIPE, stdout=DEVNULL, start_new_session=True
         )
@@ -51,10 +50,7 @@ async def _keep_scoring(stop: asyncio.Event) -> None:
         if status is None:
             return
         log.error("scorer died", status=status)
-        pause_s = 1.0 if time.monotonic() - began_s > _LIVED_S else min(2 * pause_s, _LONGEST_PAUSE_S)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(pause_s):
-                await stop.wait()
+        await restarts.pause(stop)
 
 
 async def _wait(process: Process, stop: asyncio.Event) -> int | None:

@@ -13,7 +13,6 @@ import signal
 import socket
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
@@ -21,6 +20,7 @@ import structlog
 from prometheus_client import multiprocess
 
 from agent.metrics import SHARED
+from agent.restarts import Restarts
 from agent.scorer import scoring_beside
 from agent.server import listen
 from agent.settings import Settings, SettingsError
@@ -28,7 +28,6 @@ from agent.settings import Settings, SettingsError
 log = structlog.get_logger(__name__)
 
 _BACKLOG = 2048
-_LIVED_S = 60.0
 _LONGEST_PAUSE_S = 30.0
 
 
@@ -101,9 +100,9 @@ class Supervisor:
 
     async def _keep(self, start: "_Starter", process: asyncio.subprocess.Process | None) -> None:
         """Have one worker run, another when it dies, with growing pauses where they die young."""
-        pause_s = 1.0
+        restarts = Restarts(_LONGEST_PAUSE_S)
         while not self._stopping.is_set():
-            began_s = time.monotonic()
+            restarts.began()
             process = process or await start()
             if process is not None:
                 status = await process.wait()
@@ -113,10 +112,7 @@ class Supervisor:
                     return
                 log.error("worker died", pid=process.pid, status=status)
             process = None
-            pause_s = 1.0 if time.monotonic() - began_s > _LIVED_S else min(2 * pause_s, _LONGEST_PAUSE_S)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
-                    await self._stopping.wait()
+            await restarts.pause(self._stopping)
 
 
 class _Starter:
