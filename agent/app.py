@@ -12,11 +12,11 @@ from threading import Thread
 import structlog
 from fastapi import FastAPI
 
-from agent.answer import CallDesk
 from agent.call import Switchboard
 from agent.duplex import DuplexEngine, load_engine
 from agent.health import Admission, Health
 from agent.lag import LoopLag
+from agent.line.answer import CallDesk
 from agent.live import LiveCalls
 from agent.live_desk import LiveDesk
 from agent.metrics import GatewayMetrics, Timed

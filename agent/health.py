@@ -12,9 +12,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from agent.answer import CallDesk
 from agent.duplex import DuplexEngine
 from agent.lag import LoopLag
+from agent.line.answer import CallDesk
 from agent.metrics import GatewayMetrics, is_allowed
 from personas.db import Database
 

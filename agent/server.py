@@ -13,9 +13,9 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from agent.answer import CallDesk
 from agent.app import create_app
 from agent.duplex import DuplexEngine
+from agent.line.answer import CallDesk
 from agent.settings import Settings, SettingsError
 from agent.websocket import EagerWebSocket
 

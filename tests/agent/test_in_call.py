@@ -15,7 +15,7 @@ from personas.persona import PersonaCard
 from personas.store import PersonaStore
 from tests.agent.conftest import Open
 from tests.agent.exchange import NUMBER, SILENCE, TONE, Exchange, RawStream, ScriptedEngine, card
-from tests.agent.line import Line
+from tests.agent.line.phone import Line
 
 HUMAN = "+15550177"
 FRAUD = "I'm connecting you with our fraud team."

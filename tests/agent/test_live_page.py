@@ -14,7 +14,7 @@ from crm.call import Call, CallFilter, Handoff, NewCall
 from telephony.simulator import HangUp, Human, Pause, Phone, PhoneCompany, ScriptedCaller
 from tests.agent.conftest import Open
 from tests.agent.exchange import NUMBER, SILENCE, TOKEN, TONE, Exchange, ScriptedEngine
-from tests.agent.line import Line
+from tests.agent.line.phone import Line
 
 HUMAN = "+15550177"
 

@@ -24,7 +24,7 @@ from telephony.carrier import ConnectStream, DialHuman, HangUp, InboundCall, Nex
 from telephony.simulator import Phone, Say, ScriptedCaller
 from tests.agent.conftest import Open
 from tests.agent.exchange import NUMBER, TOKEN, Exchange, ScriptedEngine, burst, card
-from tests.agent.test_answer import Front
+from tests.agent.line.test_answer import Front
 
 ENGINE = """
 import socket, sys, uvicorn

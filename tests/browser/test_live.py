@@ -16,7 +16,7 @@ from agent.duplex import AgentFrame, HeardWord
 from crm.call import Call, Handoff
 from tests.agent.conftest import furnished as furnished
 from tests.agent.exchange import SILENCE, TONE, Exchange, ScriptedEngine, ended_row, exchange
-from tests.agent.line import Line
+from tests.agent.line.phone import Line
 from tests.browser.conftest import DESK
 
 pytestmark = pytest.mark.browser

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from sqlalchemy import update
 
-from agent import aftermath
 from agent.duplex import AgentFrame, EngineLost, HeardWord
+from agent.line import aftermath
 from agent.pipeline.ending import Ending
 from crm.call import Call, Handoff
 from crm.tables import CallRow

@@ -1,6 +1,6 @@
 """What a caller meets after the stream, a dialled human, a queue or a wait: reads the row, tries the table's steps.
 
-NextAsked ─▶ the call's parts ─▶ outcome ─▶ agent.next_step ─▶ reconnect | hand off | wait | say | hang up
+NextAsked ─▶ the call's parts ─▶ outcome ─▶ agent.line.next_step ─▶ reconnect | hand off | wait | say | hang up
 """
 
 import asyncio
@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 
 import structlog
 
-from agent import sentences
 from agent.call import Switchboard
-from agent.hand_off import HandOffs
+from agent.line import sentences
+from agent.line.hand_off import HandOffs
+from agent.line.lobby import Lobby
+from agent.line.next_step import AFTER_STREAM, LOSSES, WAITED_ENOUGH, Step, Steps, after_human, at_answer
+from agent.line.opening import Opening, Refused
 from agent.live import Noted
-from agent.lobby import Lobby
 from agent.logs import log_failure
-from agent.next_step import AFTER_STREAM, LOSSES, WAITED_ENOUGH, Step, Steps, after_human, at_answer
-from agent.opening import Opening, Refused
 from crm.call import Call, Handoff, NewCall, Outcome
 from personas.numbers import NumberSettings
 from telephony.carrier import ConnectStream, HangUp, Hold, Instruction, JoinRoom, NextAsked, SayAndHangUp

@@ -12,7 +12,7 @@ from dataclasses import replace
 import structlog
 
 from agent.call import Switchboard
-from agent.sentences import CALLER_GONE, CONNECTING, briefing
+from agent.line.sentences import CALLER_GONE, CONNECTING, briefing
 from crm.call import Call, CallEvent, Handoff, HandoffResult
 from personas.errors import BadNumber
 from personas.numbers import NumberSettings, check_number

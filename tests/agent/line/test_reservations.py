@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from agent import reservations
 from agent.engines.loopback import LoopbackEngine
-from agent.reservations import Reservations
+from agent.line import reservations
+from agent.line.reservations import Reservations
 from agent.role import role_for
 from tests.agent.exchange import card
 

@@ -1,7 +1,7 @@
 """Who answers a ringing call, who carries its stream, and what its caller meets when that is over.
 
 webhook ─▶ answer ─▶ ConnectStream(nonce) ─▶ media ─▶ run_call        nobody can ─▶ wait | human | voicemail | sentence
-action ──▶ what_next ─▶ agent.aftermath
+action ──▶ what_next ─▶ agent.line.aftermath
 """
 
 import asyncio
@@ -12,16 +12,16 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from agent import sentences
-from agent.aftermath import LINE_IS_DOWN, Aftermath
 from agent.call import FAILED, NONCE, Switchboard, claim_call, run_call
-from agent.hand_off import HandOffs
+from agent.line import sentences
+from agent.line.aftermath import LINE_IS_DOWN, Aftermath
+from agent.line.hand_off import HandOffs
+from agent.line.lobby import Lobby
+from agent.line.opening import Opening, Refused, new_call
+from agent.line.reservations import EXPIRES_S, Reservations
 from agent.live import Noted
-from agent.lobby import Lobby
 from agent.logs import log_failure
-from agent.opening import Opening, Refused, new_call
 from agent.pipeline.ending import CallEnd, Ending
-from agent.reservations import EXPIRES_S, Reservations
 from crm.call import Call, Handoff, Outcome, Status
 from crm.recorder import recover_lost_call
 from crm.store import LOST

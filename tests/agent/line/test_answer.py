@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.answer import CallDesk
 from agent.call import Switchboard
 from agent.duplex import Capacity, EngineUnavailable, RolePrompt
+from agent.line.answer import CallDesk
+from agent.line.sentences import REFUSALS
 from agent.live import LiveCalls
 from agent.role import role_for
-from agent.sentences import REFUSALS
 from crm.call import Customer
 from crm.recordings import Recordings
 from crm.store import CallStore

@@ -12,7 +12,7 @@ import structlog
 
 from agent.call import NONCE, Switchboard
 from agent.duplex import DuplexError, DuplexSession, EngineFull, RolePrompt
-from agent.reservations import Reservations
+from agent.line.reservations import Reservations
 from agent.role import role_for
 from crm.call import Call, NewCall, Outcome, Turn
 from personas.errors import NotPublished, PersonaError, UnknownNumber, UnknownPersona

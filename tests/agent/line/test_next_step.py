@@ -5,14 +5,14 @@ from typing import get_args
 
 import pytest
 
-from agent.answer import CallDesk
-from agent.next_step import AFTER_STREAM, Step, after_human, at_answer
+from agent.line.answer import CallDesk
+from agent.line.next_step import AFTER_STREAM, Step, after_human, at_answer
 from crm.call import Handoff, NewCall, Outcome
 from personas.db import Database
 from personas.numbers import NumberSettings
 from telephony.carrier import ConnectStream, DialHuman, HangUp, NextAsked, Result, SayAndHangUp
 from tests.agent.exchange import NUMBER, ScriptedEngine, card
-from tests.agent.test_answer import Front
+from tests.agent.line.test_answer import Front
 
 HUMAN = "+15550111"
 OVER, LOST, TOLD = "hang up", "reconnect", "say"
