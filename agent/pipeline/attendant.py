@@ -2,6 +2,7 @@
 
 caller's frames, keys ─▶ Attendant ─▶ announcements, the call's end
 agent's frames ─▶ Attendant ─▶ what is heard: the agent, silence, or an announcement
+while there are none ─▶ Attendant ─▶ an announcement, or ringing
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from agent.pipeline.announcer import Announcement, Announcer, Note, Speak
 from agent.pipeline.ending import AGENT_HUNG_UP, CallEnd, Ending
 from agent.pipeline.levels import SilenceGate, rms_of
 from agent.pipeline.phrases import PhraseFinder
+from agent.pipeline.ring_back import RINGS_AFTER_S, RingBack
 from agent.pipeline.watch import Patience, Trouble, Watch
 from crm.call import Handoff
 from personas.persona import HUMAN_KEY, PersonaCard
@@ -29,6 +31,8 @@ SENTENCE_ENDS = (".", "!", "?")
 PAUSE_FRAMES = 3
 TEXT_ENDS_FRAMES = 6
 LONGEST_SENTENCE_FRAMES = 10_000 // FRAME_MS
+OURS_AFTER_S = 3 * FRAME_MS / 1000
+"""How long the engine's frames, which sentences of ours replace, may fail to come before these go without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +47,20 @@ class Duties:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the caller hears for one frame of the agent: 8 kHz int16, the words begun in it, what it ends."""
+    """What the caller hears for one frame: 8 kHz int16, the words begun in it, what it ends.
+
+    Where it ``rings`` it is no speech.
+    """
 
     pcm: bytes
     text: str
     silent: bool
     ends: Ending | None = None
+    rings: bool = False
 
 
 class Attendant:
-    """One call's, from the engine's first frame on. Everything is called on the event loop and returns at once.
+    """One call's. Everything is called on the event loop and returns at once.
 
     ``last_words`` is how the call will end once the sentence that is being spoken was heard, None while it goes on.
     """
@@ -65,6 +73,7 @@ class Attendant:
         self._gate = SilenceGate()
         self._watch = Watch(duties.patience)
         self._announcer = Announcer(duties.speak, card.voice if card else "", end, note)
+        self._ring_back = RingBack(note)
         self._rules = {rule.id: rule for rule in card.rules if rule.transfer_phrases} if card else {}
         phrases = [(name, phrase) for name, rule in self._rules.items() for phrase in rule.transfer_phrases]
         self._phrases = PhraseFinder(phrases)
@@ -78,6 +87,7 @@ class Attendant:
     def close(self) -> None:
         """The call is over."""
         self._announcer.close()
+        self._ring_back.stop()
 
     def key(self, digit: str) -> None:
         """The caller pressed a key: do what the card's menu says. Which key it was goes nowhere."""
@@ -111,8 +121,8 @@ class Attendant:
             self._announcer.announce(Announcement("time_warning", TIME_NEARLY_UP.format(seconds=seconds_left)))
 
     def heard(self, pcm: bytes) -> None:
-        """Take the caller's next frame, 8 kHz int16."""
-        if self._announcer.is_busy:
+        """Take the caller's next frame, 8 kHz int16, of those that the engine hears too."""
+        if self._announcer.is_busy or self._ring_back.rings:
             self._watch.said()
         trouble = self._watch.heard(rms_of(pcm))
         if self._watch.caller_speaks:
@@ -131,6 +141,7 @@ class Attendant:
 
     def said(self, frame: AgentFrame, pcm: bytes) -> Said:
         """Take the agent's next frame and its audio as 8 kHz int16; return what the caller is to hear."""
+        self._ring_back.stop()
         if self._is_over:
             return Said(bytes(len(pcm)), "", True)
         level = rms_of(pcm)
@@ -143,6 +154,17 @@ class Attendant:
             self.loudness.add(level)
         ends = AGENT_HUNG_UP if frame.ends_call else self._handed_off(frame.text, is_open)
         return self._heard_last(Said(pcm if is_open else bytes(len(pcm)), frame.text, not is_open, ends))
+
+    def waited(self, waited_s: float) -> Said | None:
+        """The engine has sent nothing for so long; return what the caller is to hear for a frame of theirs, if any."""
+        if self._is_over:
+            return None
+        ours = self._announcer.next_frame(agent_pauses=True) if waited_s >= OURS_AFTER_S else None
+        if ours is not None:
+            return self._heard_last(Said(ours.pcm, ours.text, False, ours.ends))
+        if waited_s < RINGS_AFTER_S and not self._ring_back.rings:
+            return None
+        return Said(self._ring_back.next_frame(), "", True, rings=True)
 
     def _heard_last(self, said: Said) -> Said:
         """Let nothing more be heard after what ends the call."""

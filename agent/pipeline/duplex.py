@@ -2,6 +2,7 @@
 
 8 kHz frame ─┬▶ Upsampler ─▶ session.push      session.frames ─▶ Downsampler ─┬▶ 8 kHz frame, text, heard words
              └▶ Attendant ◀── keys                                  Attendant ◀┘
+                    └─▶ while the engine sends nothing: a sentence of ours, or ringing
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from pipecat.utils.time import time_now_iso8601
 
 from agent.duplex import FRAME_MS, AgentFrame, DuplexSession, EngineLost, HeardWord
 from agent.logs import log_failure
-from agent.pipeline.attendant import Attendant
+from agent.pipeline.attendant import Attendant, Said
 from agent.pipeline.direct import DirectProcessor
 from agent.pipeline.ending import CallEnd, Ending
 from agent.pipeline.frames import AgentAudioFrame, CallerAudioFrame, ResponseTimingFrame
@@ -62,14 +63,14 @@ class DuplexProcessor(DirectProcessor):
         self._speaking: asyncio.Task[None] | None = None
         self._ready = False
         self._began_ms: int | None = None
-        self._pushed_frames = self._answered_frames = 0
-        self._unanswered_s = self._pushed_at = 0.0
+        self._pushed_frames = self._answered_frames = self._said_frames = 0
+        self._waited_s = self._heard_at = 0.0
         self._frames_since_text: int | None = None
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
         if isinstance(frame, CallerAudioFrame):
-            self._hear(frame)
+            await self._hear(frame)
             return
         await self.push_frame(frame, direction)
         if isinstance(frame, InputDTMFFrame):
@@ -84,33 +85,35 @@ class DuplexProcessor(DirectProcessor):
             await self.cancel_task(self._speaking, CANCEL_S)
             self._speaking = None
 
-    def _hear(self, frame: CallerAudioFrame) -> None:
+    async def _hear(self, frame: CallerAudioFrame) -> None:
         audio = self._up.process(np.frombuffer(frame.audio, dtype=np.int16))
-        if not self._ready:
-            return
-        if self._began_ms is None:
-            self._began_ms = frame.at_ms
-        self._session.push(audio)
-        self._attendant.heard(frame.audio)
-        self._count_unanswered()
+        if self._ready:
+            if self._began_ms is None:
+                self._began_ms = frame.at_ms
+            self._session.push(audio)
+            self._pushed_frames += 1
+            self._attendant.heard(frame.audio)
+        self._count_wait()
+        if self._waited_s and (said := self._attendant.waited(self._waited_s)):
+            await self._send(said)
+            await self._tell(said.text)
 
-    def _count_unanswered(self) -> None:
+    def _count_wait(self) -> None:
         """Give the engine up when it is silent: by the time between frames, for those of a stall come all at once."""
         now = time.monotonic()
-        self._pushed_frames += 1
         unanswered = self._pushed_frames - self._answered_frames
-        if unanswered > 1:
-            self._unanswered_s += min(now - self._pushed_at, MOST_GAP_S)
-        self._pushed_at = now
-        if self._unanswered_s > self._stall_s or unanswered > MOST_UNANSWERED_FRAMES:
-            self._lost(f"The engine answered no frame for {self._unanswered_s:.1f} seconds.")
+        if unanswered > 1 or not self._ready:
+            self._waited_s += min(now - self._heard_at, MOST_GAP_S)
+        self._heard_at = now
+        if self._ready and (self._waited_s > self._stall_s or unanswered > MOST_UNANSWERED_FRAMES):
+            self._lost(f"The engine answered no frame for {self._waited_s:.1f} seconds.")
 
     async def _speak(self) -> None:
         try:
             await self._take_in_prompt()
             async for frame in self._session.frames():
                 self._answered_frames = frame.index + 1  # those that an engine has dropped are answered too
-                self._unanswered_s = 0.0
+                self._waited_s = 0.0
                 await self._say(frame)
             self._lost("The engine ended the session.")
         except EngineLost as error:
@@ -128,6 +131,7 @@ class DuplexProcessor(DirectProcessor):
             limit = f"{self._ready_timeout_s:g} seconds"
             raise EngineLost(f"The engine did not take in the role prompt within {limit}.") from None
         self._ready = True
+        self._waited_s = 0.0  # from now on it is for frames
         await self.push_frame(ResponseTimingFrame({"prompt_ready_ms": (time.monotonic() - started) * 1000}))
 
     def _lost(self, reason: str) -> None:
@@ -135,12 +139,18 @@ class DuplexProcessor(DirectProcessor):
 
     async def _say(self, frame: AgentFrame) -> None:
         said = self._attendant.said(frame, self._down.process(frame.audio).tobytes())
-        await self.push_frame(AgentAudioFrame(audio=said.pcm, index=frame.index, silent=said.silent, ends=said.ends))
+        await self._send(said)
         if frame.timings:
             await self.push_frame(ResponseTimingFrame(frame.timings))
         if frame.heard:
             await self._transcribe(frame.heard)
         await self._tell(said.text)
+
+    async def _send(self, said: Said) -> None:
+        index = self._said_frames
+        self._said_frames += 1
+        frame = AgentAudioFrame(audio=said.pcm, index=index, silent=said.silent, ends=said.ends, rings=said.rings)
+        await self.push_frame(frame)
 
     async def _transcribe(self, heard: tuple[HeardWord, ...]) -> None:
         """Send the caller's words upstream, in media time: that of the session, which began some frames later."""

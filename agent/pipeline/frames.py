@@ -21,13 +21,17 @@ class CallerAudioFrame(InputAudioRawFrame):
 
 @dataclass
 class AgentAudioFrame(SpeechOutputAudioRawFrame):
-    """80 ms of the agent, 8 kHz; ``index`` counts the engine's frames. ``ends`` is what follows once it was heard."""
+    """80 ms of the agent, 8 kHz; ``index`` counts them. ``ends`` is what follows once it was heard.
+
+    Where it ``rings`` it is a tone of ours, which is nobody's speech; like silence, it may be left out.
+    """
 
     sample_rate: int = PHONE_HZ
     num_channels: int = 1
     index: int = 0
     silent: bool = False
     ends: Ending | None = None
+    rings: bool = False
     at_ms: int = 0
 
 

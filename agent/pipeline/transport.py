@@ -143,7 +143,7 @@ class PhoneOutput(DirectProcessor):
         if frame.ends and self._last is None:
             self._last = frame.index, frame.ends
             self._timers.append(loop.call_later(GOODBYE_HEARD_S, self._end.settle, frame.ends))
-        return True
+        return not frame.rings  # a tone is on no track of the recording: whoever looks for speech would find it
 
     def _check_echo(self) -> None:
         if not self._is_heard:

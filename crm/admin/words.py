@@ -58,6 +58,7 @@ EVENTS = {
     "line_lossy": "Lossy line",
     "agent_choppy": "Choppy speech",
     "agent_faint": "Faint agent",
+    "agent_late": "It rang: the agent was not there for",
     "playout_late": "Late speech",
 }
 REASONS = {

@@ -1,0 +1,52 @@
+"""What the caller hears while the engine sends nothing, before its first frame or where its frames stop: it rings.
+
+caller's frame, unanswered for a second ─▶ next_frame ─▶ 80 ms of tone        agent's frame ─▶ stop ─▶ event
+"""
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.duplex import FRAME_MS
+from agent.pipeline.announcer import Note
+from agent.pipeline.frames import PHONE_HZ
+from telephony.audio.ringing import ringing
+
+RINGS_AFTER_S = 1.0
+"""A second before nobody may be left in silence any longer: as much as the line itself takes to say something."""
+AGENT_LATE = "agent_late"
+_FRAME_SAMPLES = PHONE_HZ * FRAME_MS // 1000
+
+
+class RingBack:
+    """One call's. Each time it has rung, an event says how long the caller waited."""
+
+    def __init__(self, note: Note) -> None:
+        self._note = note
+        self._frames = 0
+
+    @property
+    def rings(self) -> bool:
+        """Whether the caller hears it ring."""
+        return self._frames > 0
+
+    def next_frame(self) -> bytes:
+        """Return the next 80 ms of tone, 8 kHz int16."""
+        frames = tone_frames()
+        self._frames += 1
+        return frames[(self._frames - 1) % len(frames)].tobytes()
+
+    def stop(self) -> None:
+        """The agent is there, or the call is over."""
+        if self._frames:
+            self._note(AGENT_LATE, f"{RINGS_AFTER_S + self._frames * FRAME_MS / 1000:.1f} s")
+            self._frames = 0
+
+
+@cache
+def tone_frames() -> NDArray[np.int16]:
+    """Return the tone, which repeats after so many frames, as [frames, samples]."""
+    tone = ringing()
+    repeats = np.lcm(tone.size, _FRAME_SAMPLES) // tone.size
+    return np.tile(tone, repeats).reshape(-1, _FRAME_SAMPLES)
