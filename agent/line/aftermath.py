@@ -1,10 +1,11 @@
 """What a caller meets after the stream, a dialled human, a queue or a wait: reads the row, tries the table's steps.
 
-NextAsked ─▶ the call's parts ─▶ outcome ─▶ agent.line.next_step ─▶ reconnect | hand off | wait | say | hang up
+NextAsked ─▶ the call's parts ─▶ outcome ─▶ agent.line.next_step ─▶ reconnect | wait | hand off | say | hang up
 """
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
@@ -26,7 +27,19 @@ log = structlog.get_logger(__name__)
 MOST_PARTS = 8
 STEP_S = 1.5
 """How long a step may take before the next is tried: somebody is listening to silence."""
+_NO_SLOT = "No slot became free while the caller waited."
 LINE_IS_DOWN = frozenset({"completed", "canceled", "failed", "busy", "no-answer"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A call whose last part is over. ``say`` goes before a reconnection; ``refused`` grows by why there was none."""
+
+    parts: Sequence[Call]
+    outcome: Outcome
+    handoff: Handoff | None = None
+    say: str = ""
+    refused: set[Outcome] = field(default_factory=set)
 
 
 class Aftermath:
@@ -45,7 +58,7 @@ class Aftermath:
     async def of_stream(self, parts: Sequence[Call], outcome: Outcome, handoff: Handoff | None) -> Instruction:
         """Answer after the last part's stream, which ended with ``outcome``."""
         say = sentences.NOBODY_FREE if outcome == "transferred" else sentences.ONE_MOMENT
-        return await self._try(AFTER_STREAM[outcome], parts, outcome, handoff, say)
+        return await self._try(AFTER_STREAM[outcome], _Case(parts, outcome, handoff, say))
 
     async def of_human(self, parts: Sequence[Call], asked: NextAsked) -> Instruction:
         """Answer after a human, or a queue, was called for the part that ``asked`` is about."""
@@ -53,7 +66,7 @@ class Aftermath:
         result = asked.result or "failed"
         await self._hand_offs.over(call, "over" if result in ("answered", "canceled") else "failed")
         steps = after_human(result, call.handoff.why if call.handoff else "")
-        return await self._try(steps, parts, "transferred", None, sentences.NOBODY_FREE)
+        return await self._try(steps, _Case(parts, "transferred", say=sentences.NOBODY_FREE))
 
     async def refuse(self, new: NewCall, refusal: Refused, number: NumberSettings | None) -> Instruction:
         """Answer a ringing call that no persona can take."""
@@ -61,7 +74,7 @@ class Aftermath:
         if Step.WAIT in steps:
             await self._board.calls.hold_call(new)
             self._lobby.hear(new.carrier_call_id)
-            return Hold(new.part, sentences.PLEASE_WAIT)
+            return Hold(new.part, sentences.please_wait(new.part))
         has_human = Step.HUMAN in steps and number is not None and bool(number.human_number)
         handoff = Handoff("cold", why=refusal.outcome) if has_human else None
         call = await self._board.calls.refuse_call(new, refusal.outcome, refusal.reason, handoff)
@@ -83,41 +96,49 @@ class Aftermath:
         if number is None or waited_s >= number.wait_limit_s or self.draining:
             return await self._waited_enough(parts)
         await self._board.calls.hold_call(self._opening.as_new(call))
-        self._lobby.hear(call.carrier_call_id)
+        self._lobby.hear(call.carrier_call_id, first=call.part > 1)
         capacity = self._board.engine.capacity()
         if not self._lobby.is_next(call.carrier_call_id, capacity.slots - capacity.used):
             return Hold(call.part)
+        admitting = self._group.create_task(self._admit(call))
+        await asyncio.wait((admitting,), timeout=STEP_S)
+        if not admitting.done():  # who asks again finds it done
+            return Hold(call.part)
+        answer = admitting.result()
+        return await self._waited_enough(parts, answer) if isinstance(answer, Refused) else answer
+
+    async def _admit(self, call: Call) -> Instruction | Refused:
         try:
             instruction = await self._opening.admit(call)
         except Refused as refusal:
-            if refusal.outcome == "engine_full":
-                return Hold(call.part)
-            return await self._waited_enough(parts, refusal)
+            return Hold(call.part) if refusal.outcome == "engine_full" else refusal
+        except Exception as error:  # what a task raises would end the calls beside it
+            log_failure(log, "waiting caller could not be connected", error)
+            return Hold(call.part)
         self._lobby.leave(call.carrier_call_id)
         return instruction
 
     async def _waited_enough(self, parts: Sequence[Call], refusal: Refused | None = None) -> Instruction:
-        call = parts[-1]
-        self._lobby.leave(call.carrier_call_id)
         outcome: Outcome = refusal.outcome if refusal else "engine_full"
-        reason = refusal.reason if refusal else "No slot became free while the caller waited."
-        await self._board.calls.finish(call.id, status="ended", outcome=outcome, reason=reason, expect="waiting")
-        return await self._try(WAITED_ENOUGH, parts, outcome, None, "")
+        await self._wait_no_more(parts[-1], outcome, refusal.reason if refusal else _NO_SLOT)
+        return await self._try(WAITED_ENOUGH, _Case(parts, outcome))
 
-    async def _try(
-        self, steps: Steps, parts: Sequence[Call], outcome: Outcome, handoff: Handoff | None, say: str
-    ) -> Instruction:
+    async def _wait_no_more(self, call: Call, outcome: Outcome = "engine_full", reason: str = _NO_SLOT) -> None:
+        self._lobby.leave(call.carrier_call_id)
+        await self._board.calls.finish(call.id, status="ended", outcome=outcome, reason=reason, expect="waiting")
+
+    async def _try(self, steps: Steps, case: _Case) -> Instruction:
         """Take the first step that can be taken."""
         for step in steps:
             # Not cancelled when it is late: a statement that waits for a lock would not let itself be cancelled.
-            taking = self._group.create_task(self._attempt(step, parts, outcome, handoff, say))
+            taking = self._group.create_task(self._attempt(step, case))
             await asyncio.wait((taking,), timeout=STEP_S)
             if not taking.done():
-                log.warning("step took too long", step=step.name, outcome=outcome)
-                self._group.create_task(self._take_back(taking, parts[-1]))
+                log.warning("step took too long", step=step.name, outcome=case.outcome)
+                self._group.create_task(self._take_back(taking, case.parts[-1]))
             elif instruction := taking.result():
                 return instruction
-        return SayAndHangUp(sentences.refusal(outcome))
+        return SayAndHangUp(sentences.refusal(case.outcome))
 
     async def _take_back(self, late: asyncio.Task[Instruction | None], call: Call) -> None:
         """Undo what came too late to be told to the caller."""
@@ -125,39 +146,48 @@ class Aftermath:
             instruction = await late
             if isinstance(instruction, ConnectStream):
                 await self._opening.take_back(call.carrier_call_id)
+            elif isinstance(instruction, Hold):
+                await self._wait_no_more((await self._board.calls.parts(call.carrier, call.carrier_call_id))[-1])
             elif isinstance(instruction, JoinRoom):
                 await self._hand_offs.over(await self._board.calls.call(call.id), "over")
         except Exception as error:
             log_failure(log, "late step could not be undone", error)
 
-    async def _attempt(
-        self, step: Step, parts: Sequence[Call], outcome: Outcome, handoff: Handoff | None, say: str
-    ) -> Instruction | None:
+    async def _attempt(self, step: Step, case: _Case) -> Instruction | None:
         try:
-            return await self._take(step, parts, outcome, handoff, say)
+            return await self._take(step, case)
         except Refused as refusal:
-            log.warning("step refused", step=step.name, outcome=outcome, reason=refusal.reason)
+            case.refused.add(refusal.outcome)
+            log.warning("step refused", step=step.name, outcome=case.outcome, reason=refusal.reason)
         except Exception as error:  # what a task raises would end the calls beside it
             log_failure(log, "step failed", error)
         return None
 
-    async def _take(
-        self, step: Step, parts: Sequence[Call], outcome: Outcome, handoff: Handoff | None, say: str
-    ) -> Instruction | None:
-        last = parts[-1]
+    async def _take(self, step: Step, case: _Case) -> Instruction | None:
         if step is Step.HANG_UP:
             return HangUp()
-        if step is Step.RECONNECT and not self.draining and _may_go_on(parts, outcome):
-            return await self._opening.go_on(parts, say)
-        if step is Step.HAND_OFF and handoff:
-            number = await self._board.personas.number_settings(last.to_number)
-            return await self._hand_offs.start(last, handoff, number)
-        if step is Step.HUMAN and not any(part.handoff for part in parts[:-1]):
-            number = await self._board.personas.number_settings(last.to_number)
-            if number and number.human_number:
-                handoff = last.handoff or Handoff("cold", why=outcome or "gateway_lost")
-                return await self._hand_offs.start(last, handoff, number)
+        if step is Step.RECONNECT and not self.draining and _may_go_on(case.parts, case.outcome):
+            return await self._opening.go_on(case.parts, case.say)
+        if step in (Step.WAIT, Step.HAND_OFF, Step.HUMAN):
+            number = await self._board.personas.number_settings(case.parts[-1].to_number)
+            return await (self._wait(case, number) if step is Step.WAIT else self._to_human(step, case, number))
         return None
+
+    async def _wait(self, case: _Case, number: NumberSettings | None) -> Instruction | None:
+        """Let a caller wait whose reconnection found the engine full, before those who were never connected."""
+        if "engine_full" not in case.refused or number is None or number.on_full != "wait":
+            return None
+        call = await self._opening.wait_on(case.parts)
+        self._lobby.hear(call.carrier_call_id, first=True)
+        return Hold(call.part, sentences.please_wait(call.part))
+
+    async def _to_human(self, step: Step, case: _Case, number: NumberSettings | None) -> Instruction | None:
+        last, handoff = case.parts[-1], case.handoff
+        if step is Step.HUMAN:
+            if number is None or not number.human_number or any(part.handoff for part in case.parts[:-1]):
+                return None
+            handoff = last.handoff or Handoff("cold", why=case.outcome or "gateway_lost")
+        return await self._hand_offs.start(last, handoff, number) if handoff else None
 
 
 def _part(parts: Sequence[Call], number: int) -> Call:

@@ -171,11 +171,11 @@ class CallDesk:
             return SayAndHangUp(sentences.THANKS)
         if asked.part and asked.part < last.part:  # asked again: the answer was the part that there is now
             return await self._connect_again(last)
+        if last.status == "waiting":
+            return await self._aftermath.of_wait(parts)
         if asked.after in ("dial", "queue"):
             return await self._aftermath.of_human(parts, asked)
         if asked.after == "wait":
-            if last.status == "waiting":
-                return await self._aftermath.of_wait(parts)
             return await self._connect_again(last)
         outcome, handoff = await self._how_it_ended(last)
         parts = await self._board.calls.parts(last.carrier, last.carrier_call_id)
@@ -212,12 +212,12 @@ class CallDesk:
             slug = _out_of_hours(number)
             is_closed = row.outcome == "out_of_hours" and slug in (VOICEMAIL, MESSAGE)
             return _closed(row, slug) if is_closed else await self._aftermath.again(row, number)
-        if row.status == "waiting":
-            return Hold(row.part, sentences.PLEASE_WAIT)
         return await self._connect_again(row)
 
     async def _connect_again(self, row: Call) -> Instruction:
         """Give a call that rings another nonce; one that is connected, or over, needs no instruction."""
+        if row.status == "waiting":
+            return Hold(row.part, sentences.please_wait(row.part))
         if known := self._opening.known(row.carrier_call_id):
             return known
         opened = await self._board.calls.open_call(self._opening.as_new(row)) if row.status == "ringing" else None

@@ -20,12 +20,15 @@ class Lobby:
         self._gone_s = gone_s
         self._clocks: dict[str, asyncio.Task[None]] = {}
 
-    def hear(self, call_id: str) -> None:
-        """Note that a caller waits, and keep the place of one who does already."""
+    def hear(self, call_id: str, *, first: bool = False) -> None:
+        """Note that a caller waits, and keep the place of one who does already; a new one is last, or ``first``."""
         clock = self._group.create_task(self._expire(call_id))
         if before := self._clocks.get(call_id):
             before.cancel()
-        self._clocks[call_id] = clock
+        if first and not before:
+            self._clocks = {call_id: clock, **self._clocks}
+        else:
+            self._clocks[call_id] = clock
 
     def leave(self, call_id: str) -> None:
         """Note that a caller waits no more; harmless for one who did not."""

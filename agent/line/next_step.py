@@ -16,7 +16,7 @@ class Step(Enum):
 
     HANG_UP = auto()
     SAY = auto()  # why, in one sentence, and hang up
-    WAIT = auto()  # for a free slot, hearing it ring
+    WAIT = auto()  # for a free slot, hearing it ring; where the engine is full and the number is set to that
     RECONNECT = auto()  # to the persona, with the conversation so far
     HUMAN = auto()  # the number's own
     HAND_OFF = auto()  # to whom the call was given
@@ -25,7 +25,7 @@ class Step(Enum):
 Steps = tuple[Step, ...]
 
 _OVER: Steps = (Step.HANG_UP,)
-_LOST: Steps = (Step.RECONNECT, Step.HUMAN, Step.SAY)
+_LOST: Steps = (Step.RECONNECT, Step.WAIT, Step.HUMAN, Step.SAY)
 _TOLD: Steps = (Step.SAY,)
 
 AFTER_STREAM: Mapping[Outcome, Steps] = {
@@ -36,7 +36,7 @@ AFTER_STREAM: Mapping[Outcome, Steps] = {
     "caller_silent": _OVER,
     "abandoned": _OVER,
     "voicemail": _OVER,
-    "transferred": (Step.HAND_OFF, Step.RECONNECT, Step.SAY),
+    "transferred": (Step.HAND_OFF, Step.RECONNECT, Step.WAIT, Step.SAY),
     "engine_lost": _LOST,
     "agent_mute": _LOST,
     "gateway_lost": _LOST,
@@ -75,4 +75,4 @@ def after_human(result: Result, why: str) -> Steps:
     """
     if result in ("answered", "canceled"):
         return _OVER
-    return (Step.RECONNECT, Step.SAY) if why in _ASKED_FOR else _TOLD
+    return (Step.RECONNECT, Step.WAIT, Step.SAY) if why in _ASKED_FOR else _TOLD

@@ -110,15 +110,17 @@ class Opening:
         Raises:
             Refused: its persona is gone, or the engine has no slot.
         """
-        calls, last = self._board.calls, parts[-1]
-        history = [*await calls.history(last), *await calls.turns(last.id)]
-        role = await self._role_again(last, history)
-        new = replace(self.as_new(last), role_prompt=role.text, part=last.part + 1, continues=last.id)
+        new, role = await self._next_part(parts)
         return await self.connect(new, role, say=say)
+
+    async def wait_on(self, parts: Sequence[Call]) -> Call:
+        """Log that a call, whose last part is over, waits for a slot to go on with; raises like ``go_on``."""
+        new, _ = await self._next_part(parts)
+        return await self._board.calls.hold_call(new)
 
     async def admit(self, call: Call) -> ConnectStream:
         """Connect a call that waited; raises like ``go_on``."""
-        role = await self._role_again(call)
+        role = await self._role_again(call, await self._board.calls.history(call))
         return await self.connect(self.as_new(call), role)
 
     def as_new(self, call: Call) -> NewCall:
@@ -137,6 +139,11 @@ class Opening:
             part=call.part,
             continues=call.continues,
         )
+
+    async def _next_part(self, parts: Sequence[Call]) -> tuple[NewCall, RolePrompt]:
+        calls, last = self._board.calls, parts[-1]
+        role = await self._role_again(last, [*await calls.history(last), *await calls.turns(last.id)])
+        return replace(self.as_new(last), role_prompt=role.text, part=last.part + 1, continues=last.id), role
 
     async def _role_again(self, call: Call, history: Sequence[Turn] = ()) -> RolePrompt:
         try:

@@ -19,6 +19,7 @@ ONE_MOMENT = "One moment, please."
 CONNECTING = "We are sorry for the trouble. One moment, please, while we connect you to a colleague."
 NOBODY_FREE = "I am sorry, nobody is free to take your call right now."
 PLEASE_WAIT = "All our lines are busy at the moment. Please stay on the line; we will answer as soon as we can."
+PLEASE_WAIT_AGAIN = "We are sorry for the trouble. Please stay on the line; we will go on as soon as we can."
 LEAVE_MESSAGE = "We are closed at the moment. Please leave a message after the tone, and we will call you back."
 THANKS = "Thank you. We have your message. Goodbye."
 CALLER_GONE = "The caller has hung up. Goodbye."
@@ -28,6 +29,11 @@ _MOST_BRIEFING = 400
 def refusal(outcome: Outcome) -> str:
     """Return what a caller hears whose call is over for this reason."""
     return REFUSALS.get(outcome, APOLOGY)
+
+
+def please_wait(part: int) -> str:
+    """Return what a caller hears who is to wait for a slot, for the first part of the call or for a later one."""
+    return PLEASE_WAIT if part == 1 else PLEASE_WAIT_AGAIN
 
 
 def briefing(call: Call, turns: Sequence[Turn]) -> str:

@@ -312,6 +312,32 @@ async def test_a_caller_waits_for_a_slot_and_gets_it(full: Exchange) -> None:
     assert [part.outcome for part in await parts_of(full, result)] == ["agent_hung_up"]
 
 
+async def test_a_caller_whose_engine_is_lost_and_full_waits_and_goes_on(full: Exchange) -> None:
+    await set_number(full, on_full="wait")
+    engine = full.state.engine
+
+    def play(index: int) -> AgentFrame | Exception:
+        if index >= 6 and len(engine.sessions) == 1:
+            engine.slots = 0
+            return EngineLost("It is gone.")
+        return AgentFrame(index, TONE, text=" Bicycles." if index == 1 else "")
+
+    engine.play = play
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(dial(full, Pause(100_000), speed=10))
+        await until(lambda: full.state.desk._lobby._clocks)
+        engine.slots = 1
+        await until(lambda: len(engine.sessions) == 2 and full.state.desk._live)
+        next(iter(full.state.desk._live.values())).settle(Ending("agent_hung_up"))
+    result = waiting.result()
+    assert result.steps[:4] == ("Connect", "Say", "Play", "Redirect")
+    assert result.steps[-2:] == ("Connect", "Hangup")
+    assert "stay on the line" in result.sentences[0]
+    assert not result.errors
+    assert [part.outcome for part in await parts_of(full, result)] == ["engine_lost", "agent_hung_up"]
+    assert "Bicycles" in engine.roles[1].text
+
+
 async def test_a_caller_waits_no_longer_than_the_number_is_set_to(full: Exchange) -> None:
     await set_number(full, on_full="wait", wait_limit_s=60)
     async with full.call(), asyncio.TaskGroup() as group:

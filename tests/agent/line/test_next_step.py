@@ -1,16 +1,20 @@
 """What comes next for every outcome and every setting of a number: the whole table."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from sqlalchemy import update
 
+from agent.line import sentences
 from agent.line.answer import CallDesk
 from agent.line.next_step import AFTER_STREAM, Step, after_human, at_answer
 from crm.call import Handoff, NewCall, Outcome
+from crm.tables import CallRow
 from personas.db import Database
-from personas.numbers import NumberSettings
-from telephony.carrier import ConnectStream, DialHuman, HangUp, NextAsked, Result, SayAndHangUp
+from personas.numbers import NumberSettings, OnFull
+from telephony.carrier import ConnectStream, DialHuman, HangUp, Hold, InboundCall, NextAsked, Result, SayAndHangUp
 from tests.agent.exchange import NUMBER, ScriptedEngine, card
 from tests.agent.line.test_answer import Front
 
@@ -94,6 +98,81 @@ async def test_a_lost_caller_hears_why_where_no_engine_is_left(front: Front, out
         assert isinstance(await desk.what_next(asked(1)), DialHuman)
         failed = NextAsked("CA1", "AC1", "in-progress", "dial", 1, "busy")
         assert isinstance(await desk.what_next(failed), SayAndHangUp)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(("on_full", "comes"), [("busy", DialHuman), ("human", DialHuman), ("wait", Hold)])
+@pytest.mark.parametrize("outcome", ["engine_lost", "gateway_lost", "engine_full"])
+async def test_a_lost_caller_meets_a_full_engine_as_the_number_is_set(
+    front: Front, outcome: Outcome, on_full: OnFull, comes: type
+) -> None:
+    await front.personas.save_number(NumberSettings(NUMBER, "acme-help", human_number=HUMAN, on_full=on_full))
+    await end(front, outcome)
+    front.engine.slots = 0
+    async with front.desk() as desk:
+        answer = await desk.what_next(asked(1))
+        assert isinstance(answer, comes)
+        assert await desk.what_next(asked(1)) == answer
+
+
+@pytest.fixture
+async def waiting(front: Front) -> Front:
+    """A number whose callers wait where the engine is full."""
+    number = NumberSettings(NUMBER, "acme-help", human_number=HUMAN, on_full="wait", wait_limit_s=60)
+    await front.personas.save_number(number)
+    front.engine.slots = 0
+    return front
+
+
+def waited(part: int) -> NextAsked:
+    return NextAsked("CA1", "AC1", "in-progress", "wait", part)
+
+
+async def has_waited(front: Front) -> None:
+    """Let part 2 have waited for as long as its number allows."""
+    async with front.calls.database.session() as session:
+        long_ago = datetime.now(UTC) - timedelta(seconds=61)
+        await session.execute(update(CallRow).where(CallRow.part == 2).values(created_at=long_ago))
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_lost_caller_who_waits_goes_on_before_those_who_only_come(waiting: Front) -> None:
+    first = await end(waiting, "engine_lost")
+    async with waiting.desk() as desk:
+        assert await desk.answer(InboundCall("twilio", "CA2", "AC1", "", NUMBER)) == Hold(1, sentences.PLEASE_WAIT)
+        assert await desk.what_next(asked(1)) == Hold(2, sentences.PLEASE_WAIT_AGAIN)
+        waiting.engine.slots = 1
+        assert await desk.what_next(NextAsked("CA2", "AC1", "in-progress", "wait", 1)) == Hold(1)
+        answer = await desk.what_next(waited(2))
+        assert isinstance(answer, ConnectStream)
+        assert answer.part == 2
+        assert await desk.what_next(waited(2)) == answer
+        (_, second) = await waiting.calls.parts("twilio", "CA1")
+        assert (second.status, second.continues) == ("ringing", first)
+        assert second.role_prompt == waiting.engine.roles[-1].text
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_lost_caller_waits_no_longer_than_others(waiting: Front) -> None:
+    await end(waiting, "engine_lost")
+    async with waiting.desk() as desk:
+        assert isinstance(await desk.what_next(asked(1)), Hold)
+        await has_waited(waiting)
+        answer = await desk.what_next(waited(2))
+        assert isinstance(answer, DialHuman)
+        assert (answer.to, answer.part) == (HUMAN, 2)
+    assert (await waiting.calls.parts("twilio", "CA1"))[1].outcome == "engine_full"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_who_comes_back_from_a_human_to_a_full_engine_waits_and_is_not_dialled_again(waiting: Front) -> None:
+    await end(waiting, "transferred")
+    async with waiting.desk() as desk:
+        assert isinstance(await desk.what_next(asked(1)), DialHuman)
+        busy = NextAsked("CA1", "AC1", "in-progress", "dial", 1, "busy")
+        assert await desk.what_next(busy) == Hold(2, sentences.PLEASE_WAIT_AGAIN)
+        await has_waited(waiting)
+        assert isinstance(await desk.what_next(waited(2)), SayAndHangUp)
 
 
 REFUSED: list[tuple[Outcome, str, Step]] = [
