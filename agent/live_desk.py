@@ -20,6 +20,7 @@ ELSEWHERE = (
     "(PARLEY_TWILIO_ACCOUNT_SID, PARLEY_TWILIO_AUTH_TOKEN) it can't be reached from here."
 )
 NOBODY = "The number that was called has no human; type a number, or set one with `parley numbers set … --human …`."
+REFUSED = "operator_refused"
 OVER = "The call is over already."
 
 
@@ -74,7 +75,9 @@ class LiveDesk:
             raise LiveRefused(OVER)
         await self._calls.add_events(call.id, [event])
         try:
-            if not await self._carrier.redirect(call.carrier_call_id, part=call.part):
-                raise LiveRefused(OVER)
+            refusal = "" if await self._carrier.redirect(call.carrier_call_id, part=call.part) else OVER
         except CarrierUnavailable as error:
-            raise LiveRefused(f"{str(error).rstrip('.')}; the call goes on for now.") from None
+            refusal = f"{str(error).rstrip('.')}; the call goes on."
+        if refusal:  # else whatever ends the stream later would be taken for what was asked here
+            await self._calls.withdraw_ending(call.id, CallEvent(REFUSED, 0, refusal))
+            raise LiveRefused(refusal)

@@ -234,6 +234,18 @@ class CallStore(ScoreQueries):
         async with self.database.session() as session:
             return _changed(await session.execute(wish)) == 1
 
+    async def withdraw_ending(self, call_id: str, why: CallEvent) -> bool:
+        """Take back what ``request_ending`` left, because the carrier refused; ``why`` goes to the events.
+
+        False, changing nothing, if the call is over: it has ended like that.
+        """
+        mind = update(CallRow).where(CallRow.id == call_id, CallRow.status.in_(OPEN)).values(asked=None)
+        async with self.database.session() as session:
+            if _changed(await session.execute(mind)) != 1:
+                return False
+            await session.execute(insert(EventRow), [asdict(why) | {"call_id": call_id}])
+            return True
+
     async def advance_handoff(
         self,
         call_id: str,

@@ -54,6 +54,7 @@ EVENTS = {
     "handoff_impossible": "No human to hand over to, asked by",
     "operator_hung_up": "Ended from its page by",
     "operator_handed_off": "Handed over from its page by",
+    "operator_refused": "The carrier did not do it:",
     "one_way_audio": "Audio one way only",
     "line_lossy": "Lossy line",
     "agent_choppy": "Choppy speech",

@@ -173,6 +173,27 @@ async def test_a_call_of_another_process_is_ended_through_the_carrier(open_excha
     assert "admin" in [event.detail for event in await other.state.calls.events(call.id)]
 
 
+@pytest.mark.parametrize("button", ["hang-up", "hand-off"])
+async def test_what_the_carrier_refuses_is_said_and_forgotten(open_exchange: Open, button: str) -> None:
+    """A stream that is lost later is lost, not what the operator once wanted."""
+    carrying = await open_exchange(ScriptedEngine(talk))
+    nobody = {"twilio_account_sid": "AC" + "0" * 32, "twilio_api_url": "http://127.0.0.1:9"}
+    other = await open_exchange(ScriptedEngine(), **nobody)
+    async with console(other) as http, carrying.call() as stream:
+        await stream.frames(2)
+        await stream.receive("mark")
+        call_id = await id_of(other, stream.call_id)
+        form = {"csrf_token": token_of((await http.get(f"/calls/{call_id}")).text), "to": HUMAN, "mode": "cold"}
+        refused = await http.post(f"/calls/{call_id}/{button}", data=form)
+        assert (refused.status_code, "could not be reached" in refused.text) == (409, True)
+        assert (await other.state.calls.call(call_id)).asked is None
+        stream.socket.transport.abort()
+        row = await carrying.row(stream.call_id)
+        assert (row.outcome, row.handoff) == ("stream_failed", None)
+        page = (await http.get(f"/calls/{call_id}")).text
+    assert "The carrier did not do it" in page
+
+
 async def test_the_list_shows_live_calls_only(open_exchange: Open) -> None:
     where = await open_exchange(ScriptedEngine())
     async with console(where) as http:

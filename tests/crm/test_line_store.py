@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import update
 
-from crm.call import AskedEnding, Handoff, TimedWord, Turn
+from crm.call import AskedEnding, CallEvent, Handoff, TimedWord, Turn
 from crm.errors import NonceRefused
 from crm.store import CallStore
 from crm.tables import CallRow
@@ -96,6 +96,17 @@ async def test_what_was_asked_gives_way_to_another_end(store: CallStore, new_cal
     await store.request_ending(call.id, AskedEnding("agent_hung_up"))
     await store.finish(call.id, status="ended", outcome="engine_lost")
     assert (await store.call(call.id)).outcome == "engine_lost"
+
+
+async def test_what_was_asked_can_be_taken_back_while_the_call_lives(store: CallStore, new_call) -> None:
+    call = (await store.open_call(new_call())).call
+    await store.request_ending(call.id, AskedEnding("transferred", handoff=HANDOFF))
+    assert await store.withdraw_ending(call.id, CallEvent("operator_refused", 0, "No."))
+    await store.finish(call.id, status="ended", outcome="stream_failed")
+    row = await store.call(call.id)
+    assert (row.asked, row.outcome, row.handoff) == (None, "stream_failed", None)
+    assert not await store.withdraw_ending(call.id, CallEvent("operator_refused", 0, "No."))
+    assert await store.events(call.id) == [CallEvent("operator_refused", 0, "No.")]
 
 
 async def test_a_hand_off_goes_forward_once(store: CallStore, new_call) -> None:
