@@ -68,7 +68,7 @@ async def test_a_call_that_is_not_connected_hears_a_sentence(serve):
 
 
 @pytest.mark.parametrize("broken", ["answer_is", "after_is", "media_does"])
-async def test_a_handler_that_fails_leaves_nobody_in_dead_air(serve, broken, capsys):
+async def test_a_handler_that_fails_leaves_nobody_in_dead_air(serve, broken, caplog):
     secret = LookupError("secret +15550" + str(199))
 
     async def fail(handler, socket):
@@ -81,7 +81,7 @@ async def test_a_handler_that_fails_leaves_nobody_in_dead_air(serve, broken, cap
     result = await line.phone.call(ScriptedCaller([Pause(5_000)]), to_number="+1")
     assert result.steps[-1] == "Hangup"
     assert ("sorry" in " ".join(result.sentences)) == (broken != "media_does")
-    logged = capsys.readouterr().out
+    logged = caplog.text
     assert "LookupError" in logged
     assert "line.py" in logged
     assert "15550199" not in logged
