@@ -27,7 +27,8 @@ Outcome = Literal[
 ]
 Side = Literal["caller", "agent"]
 HandoffMode = Literal["cold", "warm", "queue"]
-HandoffResult = Literal["", "dialling", "answered", "failed", "over"]
+HandoffResult = Literal["", "dialling", "taken", "answered", "failed", "over"]
+"""``taken`` is a call that a human wants and whose caller is on the way to them."""
 VerdictResult = Literal["pass", "fail", "na", "unresolved"]
 Severity = Literal["critical", "major", "minor"]
 

@@ -266,6 +266,11 @@ class CallStore(ScoreQueries):
         async with self.database.session() as session:
             return _changed(await session.execute(there)) == 1
 
+    async def hear(self, call_id: str) -> None:
+        """Note that this process has the call of a caller who waits for a human: it heard of them last."""
+        async with self.database.session() as session:
+            await session.execute(update(CallRow).where(CallRow.id == call_id).values(gateway=self.gateway))
+
     async def save_voicemail(self, call_id: str, recording_url: str) -> bool:
         """Keep the address of the message that a caller left; False if it is kept already."""
         kept = update(CallRow).where(CallRow.id == call_id, CallRow.voicemail == "")

@@ -20,7 +20,7 @@ from agent.live import Noted
 from agent.logs import log_failure
 from crm.call import Call, Handoff, NewCall, Outcome
 from personas.numbers import NumberSettings
-from telephony.carrier import ConnectStream, HangUp, Hold, Instruction, JoinRoom, NextAsked, SayAndHangUp
+from telephony.carrier import ConnectStream, HangUp, Hold, Instruction, NextAsked, SayAndHangUp
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +67,10 @@ class Aftermath:
         await self._hand_offs.over(call, "over" if result in ("answered", "canceled") else "failed")
         steps = after_human(result, call.handoff.why if call.handoff else "")
         return await self._try(steps, _Case(parts, "transferred", say=sentences.NOBODY_FREE))
+
+    async def of_room(self, parts: Sequence[Call], asked: NextAsked) -> Instruction:
+        """Answer a caller who waits for the human of a warm hand-off and asks again."""
+        return await self._hand_offs.of_wait(parts[-1]) or await self.of_human(parts, asked)
 
     async def refuse(self, new: NewCall, refusal: Refused, number: NumberSettings | None) -> Instruction:
         """Answer a ringing call that no persona can take."""
@@ -146,9 +150,8 @@ class Aftermath:
             instruction = await late
             if isinstance(instruction, ConnectStream):
                 await self._opening.take_back(call.carrier_call_id)
-            elif isinstance(instruction, Hold):
+            elif isinstance(instruction, Hold):  # for a slot, as the next part, or for a human
                 await self._wait_no_more((await self._board.calls.parts(call.carrier, call.carrier_call_id))[-1])
-            elif isinstance(instruction, JoinRoom):
                 await self._hand_offs.over(await self._board.calls.call(call.id), "over")
         except Exception as error:
             log_failure(log, "late step could not be undone", error)

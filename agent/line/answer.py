@@ -15,7 +15,7 @@ import structlog
 from agent.call import FAILED, NONCE, Switchboard, claim_call, run_call
 from agent.line import sentences
 from agent.line.aftermath import LINE_IS_DOWN, Aftermath
-from agent.line.hand_off import HandOffs
+from agent.line.hand_off import PENDING, HandOffs
 from agent.line.lobby import Lobby
 from agent.line.opening import Opening, Refused, new_call
 from agent.line.reservations import EXPIRES_S, Reservations
@@ -68,7 +68,7 @@ class CallDesk:
         self._reservations = Reservations(self._group, self._never_connected, reservation_s, self._is_carried)
         self._opening = Opening(board, self._reservations, self._end_failed)
         self._lobby = Lobby(self._group, self._abandoned)
-        self._hand_offs = HandOffs(board)
+        self._hand_offs = HandOffs(board, self._group)
         self._aftermath = Aftermath(self._group, board, self._opening, self._hand_offs, self._lobby)
         self._live: dict[str, CallEnd] = {}
         self._carrying: dict[str, asyncio.Task[BadStream | None]] = {}
@@ -111,6 +111,7 @@ class CallDesk:
         """Take no more calls, end those that live and wait for their rows; harmless twice."""
         self.draining = self._closed = True
         self._lobby.close()
+        self._hand_offs.close()
         for call_id in await self._reservations.release_all():
             await self._end_unconnected(call_id, SHUT_DOWN)
         for end in self._live.values():
@@ -176,7 +177,8 @@ class CallDesk:
         if asked.after in ("dial", "queue"):
             return await self._aftermath.of_human(parts, asked)
         if asked.after == "wait":
-            return await self._connect_again(last)
+            is_handed_off = last.handoff is not None and last.handoff.mode == "warm"
+            return await (self._aftermath.of_room(parts, asked) if is_handed_off else self._connect_again(last))
         outcome, handoff = await self._how_it_ended(last)
         parts = await self._board.calls.parts(last.carrier, last.carrier_call_id)
         return await self._aftermath.of_stream(parts, outcome, handoff)
@@ -294,7 +296,7 @@ class CallDesk:
         elif call.status == "waiting":
             await self._finish(call, _ABANDONED, expect="waiting")
         for part in parts:
-            if part.handoff_result in ("dialling", "answered"):
+            if part.handoff_result in PENDING:
                 await self._hand_offs.over(part, "over")
 
     async def _never_connected(self, call_id: str) -> None:

@@ -2,17 +2,22 @@
 
 start ─┬─ cold ──▶ DialHuman ──────────────────────────▶ action: how it went
        ├─ queue ─▶ Enqueue ────────────────────────────▶ action: how it went
-       └─ warm ──▶ JoinRoom, music ◀─ any key ─ BriefHuman ◀─ the human's own call, made by the carrier's API
-                                              └─ not taken ─▶ the caller is fetched out of the room
+       └─ warm ──▶ Hold, and again ◀─ any key ─ BriefHuman ◀─ the human's own call, made by the carrier's API
+                     ├─ taken ──────▶ JoinRoom, where the human is
+                     └─ not taken ──▶ what comes after a human who did not answer
 """
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import structlog
 
 from agent.call import Switchboard
+from agent.line.lobby import Lobby
 from agent.line.sentences import CALLER_GONE, CONNECTING, briefing
+from agent.logs import log_failure
 from crm.call import Call, CallEvent, Handoff, HandoffResult
 from personas.errors import BadNumber
 from personas.numbers import NumberSettings, check_number
@@ -21,6 +26,7 @@ from telephony.carrier import (
     DialHuman,
     Enqueue,
     HangUp,
+    Hold,
     Instruction,
     JoinRoom,
     NextAsked,
@@ -31,16 +37,29 @@ from telephony.errors import CarrierUnavailable
 log = structlog.get_logger(__name__)
 
 RINGS_S = 25
-_FETCHES = 2
+TAKEN_WITHIN_S = 90.0
+"""Ringing, the longest briefing, and the time to press a key: then the carrier has forgotten to say how it went."""
+PENDING: tuple[HandoffResult, ...] = ("dialling", "taken", "answered")
+_WAITED_FOR: tuple[HandoffResult, ...] = ("dialling", "taken")
 _ANNOUNCED = frozenset({"dtmf", "rule", "operator"})
 """Reasons after which the agent, or our own voice in the stream, has told the caller to hold on."""
 
 
 class HandOffs:
-    """One process's hand-offs; all that is known of one is in its call's row."""
+    """One process's hand-offs; all that is known of one is in its call's row.
 
-    def __init__(self, board: Switchboard) -> None:
+    Who waits for a human asks again every few seconds: so no request of ours is needed to bring anybody back, and
+    who asks no more has hung up.
+    """
+
+    def __init__(self, board: Switchboard, group: asyncio.TaskGroup) -> None:
         self._board = board
+        self._group = group
+        self._waiting = Lobby(group, self._gone)
+
+    def close(self) -> None:
+        """Stop every clock; the callers go on asking, of another process."""
+        self._waiting.close()
 
     async def start(self, call: Call, handoff: Handoff, number: NumberSettings | None) -> Instruction | None:
         """Give a call to a human; None if there is nobody to give it to.
@@ -59,49 +78,47 @@ class HandOffs:
             if not self._board.carrier.can_call:
                 log.warning("warm hand-off needs PARLEY_TWILIO_ACCOUNT_SID; dialled instead", call_id=call.id)
             elif await self._call_human(call, handoff):
-                return JoinRoom(_room(call), call.part)
+                self._waiting.hear(call.carrier_call_id)
+                return Hold(call.part, say)
             handoff = replace(handoff, mode="cold")
         await self._advance(call, "dialling", ("", "dialling"), handoff)
         caller_id = call.from_number if _is_number(call.from_number) else call.to_number
         return DialHuman(handoff.to, caller_id, call.part, say, RINGS_S)
 
     async def over(self, call: Call, result: HandoffResult) -> None:
-        """Note how it went, and end the human's own call where the caller is gone."""
-        await self._advance(call, result, ("dialling", "answered"))
-        if call.leg_id and result == "over":
-            await self._end_leg(call, call.leg_id)
+        """Note how it went, and end the human's own call, which nobody waits for any more."""
+        self._waiting.leave(call.carrier_call_id)
+        if await self._advance(call, result, PENDING) and call.leg_id:
+            self._end_leg(call, call.leg_id)
+
+    async def of_wait(self, call: Call) -> Instruction | None:
+        """Decide what a caller hears who waits for a human and asks again; None when nobody will come."""
+        calls = self._board.calls
+        if call.handoff_result == "dialling" and _since_end_s(call) < TAKEN_WITHIN_S:
+            if call.gateway != calls.gateway:
+                await calls.hear(call.id)
+            self._waiting.hear(call.carrier_call_id)
+            return Hold(call.part)
+        self._waiting.leave(call.carrier_call_id)
+        if call.handoff_result == "over":
+            return HangUp()
+        is_taken = await self._advance(call, "answered", ("taken",)) or call.handoff_result == "answered"
+        return JoinRoom(_room(call), call.part) if is_taken else None
 
     async def of_human(self, asked: NextAsked, call: Call | None) -> Instruction:
         """Decide what comes next in a human's own call; ``call`` is the caller's."""
-        waits = call is not None and call.handoff is not None and call.handoff.mode == "warm"
-        if call is None or not waits or asked.call_status in ("busy", "no-answer", "failed", "canceled"):
-            if call is not None and asked.after == "leg":
-                await self._not_taken(call, asked)
+        if call is None or call.handoff is None or call.handoff.mode != "warm":
             return HangUp()
         if asked.after == "leg":
-            await self._not_taken(call, asked)
+            await self._advance(call, "failed", _WAITED_FOR)  # who is in the room with them is told by the room
             return HangUp()
         if asked.after == "brief" and call.handoff_result == "dialling":
             return BriefHuman(briefing(call, await self._board.calls.turns(call.id)), asked.about_call, call.part)
-        if asked.after == "accept" and (await self._take(call) or call.handoff_result == "answered"):
-            return JoinRoom(_room(call), call.part, is_human=True)
+        if asked.after == "accept":
+            taken = await self._advance(call, "taken", ("dialling",)) or call.handoff_result in ("taken", "answered")
+            if taken:
+                return JoinRoom(_room(call), call.part, is_human=True)
         return SayAndHangUp(CALLER_GONE)
-
-    async def _take(self, call: Call) -> bool:
-        return await self._advance(call, "answered", ("dialling",))
-
-    async def _not_taken(self, call: Call, asked: NextAsked) -> None:
-        """Fetch the caller out of the room that the human did not come into."""
-        if not await self._advance(call, "failed", ("dialling",)):
-            return
-        result = asked.result if asked.result in ("busy", "no-answer") else "failed"
-        for _ in range(_FETCHES):
-            try:
-                await self._board.carrier.redirect(call.carrier_call_id, part=call.part, result=result)
-            except CarrierUnavailable as error:
-                log.warning("caller could not be fetched from the room", call_id=call.id, reason=str(error))
-            else:
-                return
 
     async def _call_human(self, call: Call, handoff: Handoff) -> bool:
         """Make the human's own call, once; False if it can't be made."""
@@ -115,14 +132,30 @@ class HandOffs:
             log.warning("warm hand-off failed; dialled instead", call_id=call.id, reason=str(error))
             return False
         if not await self._board.calls.advance_handoff(call.id, "dialling", expect=("dialling",), leg_id=leg_id):
-            await self._end_leg(call, leg_id)  # the caller hung up while the call was being made
+            self._end_leg(call, leg_id)  # the caller hung up while the call was being made
         return True
 
-    async def _end_leg(self, call: Call, leg_id: str) -> None:
+    async def _gone(self, call_id: str) -> None:
+        """End the hand-off of a caller who asks no more, of this process or of another."""
+        calls = self._board.calls
+        try:
+            call = await calls.call_by_carrier_id(self._board.carrier.name, call_id)
+            if call is not None and call.gateway == calls.gateway and call.handoff_result in _WAITED_FOR:
+                await self.over(call, "over")
+        except Exception as error:  # what a task raises would end the calls beside it
+            log_failure(log, "hand-off could not be ended", error)
+
+    def _end_leg(self, call: Call, leg_id: str) -> None:
+        """End the human's own call, while the caller's goes on: the carrier's API may be slow."""
+        self._group.create_task(self._hang_up(call, leg_id))
+
+    async def _hang_up(self, call: Call, leg_id: str) -> None:
         try:
             await self._board.carrier.hang_up(leg_id)
         except CarrierUnavailable as error:
             log.warning("human's call could not be ended", call_id=call.id, reason=str(error))
+        except Exception as error:
+            log_failure(log, "human's call could not be ended", error)
 
     async def _advance(
         self, call: Call, to: HandoffResult, expect: Collection[HandoffResult], handoff: Handoff | None = None
@@ -144,6 +177,11 @@ def _filled_in(handoff: Handoff, number: NumberSettings | None) -> Handoff:
             return replace(handoff, to=queue)
         handoff = replace(handoff, mode="cold")
     return replace(handoff, to=handoff.to or (number.human_number if number else ""))
+
+
+def _since_end_s(call: Call) -> float:
+    """Return how long ago a call's stream ended; 0 where its row does not say so yet."""
+    return (datetime.now(UTC) - call.ended_at).total_seconds() if call.ended_at else 0.0
 
 
 def _room(call: Call) -> str:

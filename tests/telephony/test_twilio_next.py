@@ -44,6 +44,7 @@ DOCUMENTS: list[tuple[Instruction, str]] = [
     ),
     (
         JoinRoom("parley-1", is_human=True),
+        "<Say>Thank you. The caller is coming.</Say>"
         '<Dial><Conference beep="false" endConferenceOnExit="true" startConferenceOnEnter="true">parley-1'
         "</Conference></Dial>",
     ),

@@ -21,6 +21,7 @@ from telephony.carrier import (
 
 _TAKE_S = 10
 _TAKE_IT = "Press any key to take the call."
+_COMING = "Thank you. The caller is coming."
 _NOTHING_RECORDED = "Goodbye."
 _PAUSE_ENDS_MESSAGE_S = 6
 
@@ -46,8 +47,8 @@ def render(instruction: Instruction, where: Addresses) -> str:
     goes on without it, so the caller is never left in silence.
     """
     response = VoiceResponse()
-    if isinstance(instruction, ConnectStream | DialHuman | Enqueue | Hold) and instruction.say:
-        response.say(instruction.say)
+    if sentence := _said_first(instruction):
+        response.say(sentence)
     match instruction:
         case ConnectStream():
             _connect(response, instruction, where)
@@ -73,6 +74,12 @@ def render(instruction: Instruction, where: Addresses) -> str:
     return str(response)
 
 
+def _said_first(instruction: Instruction) -> str:
+    if isinstance(instruction, ConnectStream | DialHuman | Enqueue | Hold):
+        return instruction.say
+    return _COMING if isinstance(instruction, JoinRoom) and instruction.is_human else ""
+
+
 def _connect(response: VoiceResponse, instruction: ConnectStream, where: Addresses) -> None:
     stream = Stream(url=where.stream)
     for name, value in instruction.parameters.items():
@@ -88,7 +95,7 @@ def _dial(instruction: DialHuman | JoinRoom, where: Addresses) -> Dial:
     if isinstance(instruction, JoinRoom):
         action = {} if instruction.is_human else {"action": where.action("dial", instruction.part), "method": "POST"}
         dial = Dial(**action)
-        # The conference begins with the human: until then the caller hears Twilio's music.
+        # The conference begins with the human, who is there before the caller comes.
         begins = instruction.is_human
         dial.conference(instruction.room, start_conference_on_enter=begins, end_conference_on_exit=True, beep="false")
         return dial
