@@ -16,6 +16,7 @@ from agent.pipeline.announcer import Speak
 from agent.pipeline.attendant import Duties
 from agent.pipeline.build import CallPipeline
 from agent.pipeline.ending import CallEnd, Ending
+from agent.pipeline.opening_session import OpeningSession
 from agent.pipeline.watch import Patience
 from agent.role import role_for
 from crm.call import Call, Handoff
@@ -82,21 +83,20 @@ async def run_call(
     """Carry a claimed call to its end, whatever that is, and write its row; never raises.
 
     ``reserved`` is the session opened when the call was answered; without one (another process answered it)
-    one is opened now. Whoever settles ``end`` ends the call.
+    one is opened now, while the caller hears it ring. Whoever settles ``end`` ends the call.
     """
     structlog.contextvars.bind_contextvars(call_id=call.id)
     recorder = CallRecorder(call.id, board.calls, board.recordings)
-    carried = Carried()
-    try:
-        session = reserved or await _open_session(board, call)
-    except (DuplexError, PersonaError) as error:
-        outcome = "engine_full" if isinstance(error, EngineFull) else "engine_unavailable"
-        end.settle(Ending(outcome, str(error)))
-    except Exception as error:
-        log_failure(log, "call could not be started", error)
-        end.settle(FAILED)
-    else:
-        carried = await _converse(board, socket, call, session, recorder, end)
+
+    def failed(error: Exception) -> None:
+        if isinstance(error, DuplexError | PersonaError):
+            end.settle(Ending("engine_full" if isinstance(error, EngineFull) else "engine_unavailable", str(error)))
+        else:
+            log_failure(log, "call could not be started", error)
+            end.settle(FAILED)
+
+    session = reserved or OpeningSession(_open_session(board, call), failed)
+    carried = await _converse(board, socket, call, session, recorder, end)
     ending = await end.wait()
     await _finish(board, socket, recorder, ending, carried)
     if ending.outcome in _TO_HANG_UP:

@@ -270,7 +270,10 @@ async def test_a_slot_reserved_elsewhere_is_opened_here(open_exchange: Open) -> 
     nonce = nonce_of(await where.ring("CA1"))
     await where.state.desk._reservations.release("CA1")
     async with where.stream("CA1", nonce) as stream:
-        await stream.frames(1)
+        async with asyncio.timeout(5):
+            while len(engine.sessions) < 2 or not engine.sessions[1].heard:
+                await stream.frames(1)
+                await asyncio.sleep(0.01)
         await stream.receive("mark")
         assert [role.text for role in engine.roles] == [engine.roles[0].text] * 2
         await stream.send("stop", stop={})

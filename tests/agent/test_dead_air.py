@@ -5,15 +5,16 @@ import asyncio
 import numpy as np
 import pytest
 
-from agent.duplex import AgentFrame, EngineLost
+from agent.duplex import AgentFrame, EngineLost, RolePrompt
 from agent.own_voice import OwnVoice
 from agent.pipeline import attendant
 from crm.call import Handoff
 from crm.tracks import TRACKS
 from personas.numbers import NumberSettings
 from telephony.simulator import HangUp, Pause, Phone, ScriptedCaller
+from telephony.simulator.signing import new_sid
 from tests.agent.conftest import Open
-from tests.agent.exchange import NUMBER, SILENCE, TOKEN, TONE, Exchange, ScriptedEngine
+from tests.agent.exchange import NUMBER, SILENCE, TOKEN, TONE, Exchange, ScriptedEngine, ScriptedSession, nonce_of
 from tests.agent.line.phone import Line
 
 HUMAN = "+15550177"
@@ -58,6 +59,35 @@ async def test_it_rings_until_the_role_prompt_is_in(open_exchange: Open) -> None
     assert not where.state.recordings.tracks(row.recording)[:, TRACKS["agent"]].any()
     assert {turn.side for turn in await where.state.calls.turns(row.id)} <= {"caller"}
     assert "agent_level_dbfs" not in row.timing
+
+
+async def test_it_rings_while_a_slot_reserved_elsewhere_is_opened_here(open_exchange: Open) -> None:
+    """Another process answered the webhook, and the engine takes its time to open a session."""
+    engine, opens = ScriptedEngine(lambda index: AgentFrame(index, SILENCE)), asyncio.Event()
+    where = await open_exchange(engine)
+    open_now = engine.open
+
+    async def open_late(role: RolePrompt) -> ScriptedSession:
+        await opens.wait()
+        return await open_now(role)
+
+    for hangs_up in (True, False):
+        opens.clear()
+        engine.open = open_now
+        call_id = new_sid("CA")
+        nonce = nonce_of(await where.ring(call_id))
+        await where.state.desk._reservations.release(call_id)
+        engine.open = open_late
+        async with where.stream(call_id, nonce) as stream:
+            line = Line(stream)
+            assert not await line.live(10, until=lambda line=line: sum(line.loud) >= 5)
+            if not hangs_up:
+                opens.set()
+                assert not await line.live(10, until=lambda: bool(engine.sessions[-1].heard))
+            await stream.send("stop", stop={})
+            await stream.closed()
+        assert (await where.row(call_id)).outcome == "caller_hung_up"
+        assert engine.capacity().used == 0
 
 
 async def test_0_leads_to_a_human_before_the_agent_is_there(open_exchange: Open) -> None:
