@@ -26,7 +26,7 @@ class _Down(nn.Module):
 class _Up(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.convtr = StreamingConvTranspose(width, width, 4, 2, groups=width, bias=False)
+        self.convtr = StreamingConvTranspose(width, width, 2, groups=width, bias=False)
 
 
 class Mimi(nn.Module):

@@ -32,6 +32,21 @@ class Codebook(Settled):
         return (self.squares - 2 * product(x, self.matrix)).argmin(dim=-1)
 
 
+class _Projection(Settled):
+    """[B, T, in] → [B, T, out]; in the checkpoint a convolution of width 1."""
+
+    def __init__(self, cin: int, cout: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(cout, cin, 1))
+
+    def settle(self) -> None:
+        self.matrix = packed(self.weight[:, :, 0])
+        del self.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return product(x, self.matrix)
+
+
 class _Layer(nn.Module):
     def __init__(self, size: int, width: int) -> None:
         super().__init__()
@@ -53,13 +68,13 @@ class ResidualQuantizer(nn.Module):
 
     def __init__(self, count: int, config: MimiConfig) -> None:
         super().__init__()
-        self.input_proj = nn.Conv1d(config.dimension, config.codebook_dim, 1, bias=False)
-        self.output_proj = nn.Conv1d(config.codebook_dim, config.dimension, 1, bias=False)
+        self.input_proj = _Projection(config.dimension, config.codebook_dim)
+        self.output_proj = _Projection(config.codebook_dim, config.dimension)
         self.vq = _Stack(count, config.codebook_size, config.codebook_dim)
 
     def encode(self, latent: Tensor) -> list[Tensor]:
         """[B, E, T] → codes, [B, T] a codebook."""
-        left = self.input_proj(latent).transpose(1, 2)
+        left = self.input_proj(latent.transpose(1, 2))
         codes = []
         for layer in self.vq.layers:
             codes.append(layer.codebook.nearest(left))
@@ -69,7 +84,7 @@ class ResidualQuantizer(nn.Module):
     def decode(self, codes: Tensor) -> Tensor:
         """[B, K, T] → [B, E, T]."""
         total = torch.stack([layer.codebook.vectors[codes[:, k]] for k, layer in enumerate(self.vq.layers)]).sum(0)
-        return self.output_proj(total.transpose(1, 2))
+        return self.output_proj(total).transpose(1, 2)
 
 
 class SplitQuantizer(nn.Module):

@@ -55,7 +55,7 @@ def decoder(config: MimiConfig) -> Chain:
     width = config.n_filters * 2 ** len(config.ratios)
     layers: list[nn.Module] = [StreamingConv(config.dimension, width, config.kernel)]
     for ratio in config.ratios:
-        layers += [Elu(), StreamingConvTranspose(width, width // 2, 2 * ratio, ratio), Residual(width // 2, config)]
+        layers += [Elu(), StreamingConvTranspose(width, width // 2, ratio), Residual(width // 2, config)]
         width //= 2
     layers += [Elu(), StreamingConv(width, 1, config.last_kernel)]
     return Chain(layers)

@@ -20,21 +20,27 @@ PACKED_FOR_ROWS = 8
 """The batch that packed weights are laid out for; measured, they are as good for one row and for 256."""
 
 
+def packs(weight: Tensor) -> bool:
+    """Whether ``packed`` lays a matrix of this kind out anew."""
+    is_wide = weight.device.type == "cpu" and weight.dtype == torch.float32
+    return is_wide and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
 def packed(weight: Tensor) -> nn.Parameter:
     """Lay a matrix out for ``product``: in oneDNN's blocks for float32 on a CPU, as it is elsewhere.
 
     Eager float32 products of few rows read the weights in their own order, two to four times slower.
     """
-    if weight.device.type == "cpu" and weight.dtype == torch.float32 and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    if packs(weight):
         weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), PACKED_FOR_ROWS)
     return nn.Parameter(weight, requires_grad=False)
 
 
-def product(x: Tensor, weight: Tensor) -> Tensor:
-    """[…, in] times the transpose of a matrix [out, in], packed or not → […, out]."""
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """[…, in] times the transpose of a matrix [out, in], packed or not, plus [out] → […, out]."""
     if weight.is_mkldnn:
-        return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
-    return F.linear(x, weight)
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return F.linear(x, weight, bias)
 
 
 class Settled(nn.Module):
