@@ -11,6 +11,7 @@ from typing import Any
 
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
@@ -26,6 +27,7 @@ class EagerWebSocket(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._unsent: list[bytes] = []
+        self._take: Take | None = None
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -37,9 +39,21 @@ class EagerWebSocket(WebSocketsSansIOProtocol):
         waiting, self.queue = self.queue, _Handing(take)
         while not waiting.empty():
             self.queue.put_nowait(waiting.get_nowait())
+        self._take = take
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
+
+    def handle_text(self, event: Frame) -> None:
+        if self._take is None or not event.fin or self.close_sent:
+            super().handle_text(event)
+            return
+        try:
+            text = str(event.data, "utf-8")
+        except UnicodeDecodeError:
+            super().handle_text(event)
+        else:
+            self._take(text)
 
     def send_receive_event_to_app(self) -> None:
         paused, self.read_paused = self.read_paused, True  # what is paused is not paused again
@@ -60,13 +74,14 @@ class EagerWebSocket(WebSocketsSansIOProtocol):
                 raise ClientDisconnected
             await self.writable.wait()
 
-    def _send_now(self, text: str) -> bool:
-        """Send a text message without waiting; False where that can't be, and ``send`` says why."""
+    def _send_now(self, *texts: str) -> bool:
+        """Send text messages without waiting; False where that can't be, and ``send`` says why."""
         if not self.writable.is_set() or self.disconnected or self.close_sent or self.conn.state is not State.OPEN:
             return False
         if not self._unsent:
             self.loop.call_soon(self._flush)
-        self.conn.send_text(text.encode())
+        for text in texts:
+            self.conn.send_text(text.encode())
         self._unsent += self.conn.data_to_send()
         return True
 

@@ -122,7 +122,9 @@ class CallRecorder:
         try:
             if len(self._waiting) >= MOST_WAITING:
                 raise OverflowError
-            own = np.array(pcm, np.int16).ravel()  # a copy: the buffer is the caller's
+            own = np.asarray(pcm, np.int16).ravel()
+            if own.flags.writeable:
+                own = own.copy()  # the buffer is the caller's
         except (TypeError, ValueError, OverflowError):
             self._unkept += 1
             return

@@ -6,6 +6,8 @@ agent_audio ─▶ Playout ──────────┴─▶ TrackWriter  
 
 from collections.abc import Callable
 
+import numpy as np
+
 from crm.journal import Journal, Line, Notes
 from crm.playout import Placed, Playout
 from crm.recordings import Recordings
@@ -120,7 +122,7 @@ class Tape:
             if self._shift_ms is None or abs(shift_ms - self._shift_ms) >= SHIFT_STEP_MS:
                 self._shift_ms = shift_ms
                 self.note("shift", frame.sent_ms, shift_ms)
-            if frame.pcm.any():
+            if np.count_nonzero(frame.pcm):
                 start = round(frame.at_ms * SAMPLES_PER_MS)
                 self._on_writer(lambda writer, start=start, pcm=frame.pcm: writer.place("agent", start, pcm))
 

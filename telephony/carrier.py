@@ -143,6 +143,10 @@ class MediaSocket(Protocol):
         """Send text messages; silently does nothing once the other side is gone."""
         ...
 
+    def send_now(self, *messages: str) -> bool:
+        """Send text messages by a plain call; False, and nothing sent, where only ``send`` can, which may wait."""
+        ...
+
     async def close(self, code: int = 1000, reason: str = "") -> None: ...
 
 

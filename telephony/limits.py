@@ -74,11 +74,27 @@ class RateLimit:
 
 
 class MessageLimit:
-    """One socket's messages: ``per_s`` on average, ten seconds' worth at once; 0 is no limit."""
+    """One socket's messages: ``per_s`` on average, ten seconds' worth at once; 0 is no limit.
+
+    Tokens are taken from the bucket for a second and counted here: the clock costs as much as reading a message.
+    """
 
     def __init__(self, per_s: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._bucket = Bucket(per_s, per_s * 10, clock) if per_s else None
+        self._per_s = per_s
+        self._left = 0
 
     def allows(self, message: str | bytes) -> bool:
         """Count a message by its length; False if it is too much."""
-        return self._bucket is None or self._bucket.take(1 + len(message) // _BYTES_PER_TOKEN)
+        tokens = 1 + len(message) // _BYTES_PER_TOKEN
+        if tokens > self._left:
+            if self._bucket is None:
+                return True
+            self._left += self._taken(max(self._per_s, tokens)) or self._taken(tokens)
+        if tokens > self._left:
+            return False
+        self._left -= tokens
+        return True
+
+    def _taken(self, tokens: int) -> int:
+        return tokens if self._bucket and self._bucket.take(tokens) else 0

@@ -6,7 +6,7 @@ bytes of audio ──▶ MediaProtocol.audio / mark / clear ──▶ text frame
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,7 @@ class StreamStarted:
     wire: WireFormat
 
 
-@dataclass(frozen=True, slots=True)
-class AudioPacket:
+class AudioPacket(NamedTuple):  # made 50 times a second and call, in half the time of a frozen dataclass
     """The caller's audio. ``at_ms`` is media time: milliseconds since the stream began, by the carrier's clock.
 
     ``sequence`` counts the carrier's messages; a jump means lost packets.

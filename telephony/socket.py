@@ -26,7 +26,7 @@ HANDS_OVER = "parley.hands_over"
 """The ASGI extension of a server that calls a ``Take`` instead of waking whoever waits for a message."""
 
 SENDS_NOW = "parley.sends_now"
-"""The ASGI extension of a server that sends a text by a plain call; that returns False where one has to wait."""
+"""The ASGI extension of a server that sends texts by a plain call; that returns False where one has to wait."""
 
 POLICY_VIOLATION = 1008
 _QUEUED_MESSAGES = 500  # ten seconds of packets
@@ -45,7 +45,7 @@ class RouteSocket:
         self.protocol = protocol
         self.lost_messages = 0
         self._websocket = websocket
-        self._send_now: Callable[[str], bool] | None = websocket.scope.get("extensions", {}).get(SENDS_NOW)
+        self._send_now: Callable[..., bool] | None = websocket.scope.get("extensions", {}).get(SENDS_NOW)
         self._limit = limit
         self._messages: deque[str | bytes] = deque()
         self._news = asyncio.Event()
@@ -136,19 +136,17 @@ class RouteSocket:
             take(None)
 
     async def send(self, *messages: str) -> None:
-        if self._over or self._closed:
-            return
-        sent = 0
-        while self._send_now and sent < len(messages) and self._send_now(messages[sent]):
-            sent += 1
-        if sent == len(messages):
+        if self.send_now(*messages):
             return
         try:
             async with asyncio.timeout(_SEND_TIMEOUT_S):
-                for message in messages[sent:]:
+                for message in messages:
                     await self._websocket.send_text(message)
         except (WebSocketDisconnect, RuntimeError, OSError):  # TimeoutError is an OSError
             self._end()
+
+    def send_now(self, *messages: str) -> bool:
+        return self._over or self._closed or (self._send_now is not None and self._send_now(*messages))
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         if self._closed:

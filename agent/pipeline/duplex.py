@@ -12,7 +12,6 @@ import numpy as np
 import structlog
 from pipecat.frames.frames import (
     Frame,
-    InputDTMFFrame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
     LLMTextFrame,
@@ -31,8 +30,9 @@ from agent.logs import log_failure
 from agent.pipeline.attendant import Attendant, Said
 from agent.pipeline.direct import DirectProcessor
 from agent.pipeline.ending import CallEnd, Ending
-from agent.pipeline.frames import AgentAudioFrame, CallerAudioFrame, ResponseTimingFrame
+from agent.pipeline.frames import AgentAudio, CallerAudio, Media, ResponseTimingFrame
 from telephony.audio.resample import Downsampler, Upsampler
+from telephony.media import DigitPressed
 
 log = structlog.get_logger(__name__)
 
@@ -69,14 +69,16 @@ class DuplexProcessor(DirectProcessor):
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
-        if isinstance(frame, CallerAudioFrame):
-            await self._hear(frame)
-            return
-        await self.push_frame(frame, direction)
-        if isinstance(frame, InputDTMFFrame):
-            self._attendant.key(frame.button.value)
         if isinstance(frame, StartFrame):
             self._speaking = self.create_task(self._speak(), "speak")
+
+    def take(self, media: Media) -> None:
+        if isinstance(media, CallerAudio):
+            self._hear(media)
+        elif isinstance(media, DigitPressed):
+            self._attendant.key(media.digit)
+        else:
+            self.hand_on(media)
 
     async def cleanup(self) -> None:
         await super().cleanup()
@@ -85,7 +87,7 @@ class DuplexProcessor(DirectProcessor):
             await self.cancel_task(self._speaking, CANCEL_S)
             self._speaking = None
 
-    async def _hear(self, frame: CallerAudioFrame) -> None:
+    def _hear(self, frame: CallerAudio) -> None:
         audio = self._up.process(np.frombuffer(frame.audio, dtype=np.int16))
         if self._ready:
             if self._began_ms is None:
@@ -95,8 +97,8 @@ class DuplexProcessor(DirectProcessor):
             self._attendant.heard(frame.audio)
         self._count_wait()
         if self._waited_s and (said := self._attendant.waited(self._waited_s)):
-            await self._send(said)
-            await self._tell(said.text)
+            self._send(said)
+            self.create_task(self._tell(said.text), "tell")
 
     def _count_wait(self) -> None:
         """Give the engine up when it is silent: by the time between frames, for those of a stall come all at once."""
@@ -139,18 +141,17 @@ class DuplexProcessor(DirectProcessor):
 
     async def _say(self, frame: AgentFrame) -> None:
         said = self._attendant.said(frame, self._down.process(frame.audio).tobytes())
-        await self._send(said)
+        self._send(said)
         if frame.timings:
             await self.push_frame(ResponseTimingFrame(frame.timings))
         if frame.heard:
             await self._transcribe(frame.heard)
-        await self._tell(said.text)
+        if said.text or self._frames_since_text is not None:
+            await self._tell(said.text)
 
-    async def _send(self, said: Said) -> None:
-        index = self._said_frames
+    def _send(self, said: Said) -> None:
+        self.hand_on(AgentAudio(said.pcm, self._said_frames, said.silent, said.ends, said.rings))
         self._said_frames += 1
-        frame = AgentAudioFrame(audio=said.pcm, index=index, silent=said.silent, ends=said.ends, rings=said.rings)
-        await self.push_frame(frame)
 
     async def _transcribe(self, heard: tuple[HeardWord, ...]) -> None:
         """Send the caller's words upstream, in media time: that of the session, which began some frames later."""

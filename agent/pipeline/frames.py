@@ -1,45 +1,48 @@
-"""The pipeline frames that are ours: pipecat's own, with the time and place in the call that we need to know."""
+"""What passes through a call's pipeline: its media by the short way, and what we add to pipecat's own frames."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipecat.frames.frames import DataFrame, InputAudioRawFrame, SpeechOutputAudioRawFrame, SystemFrame
+from pipecat.frames.frames import DataFrame
 
 from agent.pipeline.ending import Ending
+from telephony.media import DigitPressed
 
 PHONE_HZ = 8_000
 
 
-@dataclass
-class CallerAudioFrame(InputAudioRawFrame):
-    """80 ms of the caller, 8 kHz; ``at_ms`` is media time of its first sample."""
+@dataclass(slots=True)
+class CallerAudio:
+    """80 ms of the caller, [640] int16 at 8 kHz as bytes; ``at_ms`` is media time of its first sample."""
 
-    sample_rate: int = PHONE_HZ
-    num_channels: int = 1
-    at_ms: int = 0
+    audio: bytes
+    at_ms: int
 
 
-@dataclass
-class AgentAudioFrame(SpeechOutputAudioRawFrame):
-    """80 ms of the agent, 8 kHz; ``index`` counts them. ``ends`` is what follows once it was heard.
+@dataclass(slots=True)
+class AgentAudio:
+    """80 ms of the agent, [640] int16 at 8 kHz as bytes; ``index`` counts them. ``ends`` is what follows once it was
+    heard. ``at_ms`` is media time when it was sent.
 
     Where it ``rings`` it is a tone of ours, which is nobody's speech; like silence, it may be left out.
     """
 
-    sample_rate: int = PHONE_HZ
-    num_channels: int = 1
-    index: int = 0
+    audio: bytes
+    index: int
     silent: bool = False
     ends: Ending | None = None
     rings: bool = False
     at_ms: int = 0
 
 
-@dataclass
-class FramePlayedFrame(SystemFrame):
+@dataclass(slots=True)
+class AudioPlayed:
     """The caller has heard everything up to the end of the agent's frame ``index``."""
 
-    index: int = 0
+    index: int
+
+
+Media = CallerAudio | AgentAudio | AudioPlayed | DigitPressed
 
 
 @dataclass

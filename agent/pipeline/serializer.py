@@ -1,17 +1,16 @@
-"""The carrier's messages ↔ pipeline frames: four packets make one frame, one frame makes a media message and a mark."""
+"""The carrier's messages ↔ media: four packets make one frame, one frame makes a media message and a mark."""
+
+from collections.abc import Sequence
 
 import numpy as np
-from pipecat.audio.dtmf.types import KeypadEntry
-from pipecat.frames.frames import Frame, InputDTMFFrame
 
-from agent.pipeline.frames import AgentAudioFrame, CallerAudioFrame, FramePlayedFrame
+from agent.pipeline.frames import AgentAudio, AudioPlayed, CallerAudio, Media
 from telephony.audio import g711
 from telephony.audio.framing import FrameAssembler, LineCounters
 from telephony.media import (
     AudioPacket,
     DigitPressed,
     MarkPlayed,
-    MediaEvent,
     MediaProtocol,
     StreamStopped,
     WireFormat,
@@ -34,23 +33,22 @@ class MediaSerializer:
         """What the line did to the caller's audio."""
         return self._assembler.counters
 
-    def receive(self, message: str | bytes) -> list[Frame] | None:
-        """Return the pipeline frames that a message makes; None when it ends the stream."""
+    def receive(self, message: str | bytes) -> Sequence[Media] | None:
+        """Return the media that a message makes; None when it ends the stream."""
         event = self._protocol.receive(message)
-        return None if isinstance(event, StreamStopped) else self._frames(event)
-
-    def _frames(self, event: MediaEvent | None) -> list[Frame]:
+        if isinstance(event, AudioPacket):
+            frames = self._assembler.push(event)
+            return [CallerAudio(frame.pcm.tobytes(), frame.at_ms) for frame in frames] if frames else ()
         match event:
-            case AudioPacket():
-                frames = self._assembler.push(event)
-                return [CallerAudioFrame(audio=frame.pcm.tobytes(), at_ms=frame.at_ms) for frame in frames]
             case MarkPlayed(name) if name.isascii() and name.isdigit() and len(name) < 10:
-                return [FramePlayedFrame(index=int(name))]
-            case DigitPressed(digit) if digit not in "ABCD":
-                return [InputDTMFFrame(button=KeypadEntry(digit))]
-        return []
+                return (AudioPlayed(int(name)),)
+            case DigitPressed():
+                return (event,)
+            case StreamStopped():
+                return None
+        return ()
 
-    def send(self, frame: AgentAudioFrame) -> tuple[str, str]:
+    def send(self, frame: AgentAudio) -> tuple[str, str]:
         """Return the messages that play a frame and ask when it has been played."""
         payload = g711.encode(np.frombuffer(frame.audio, dtype=np.int16))
         return self._protocol.audio(payload), self._protocol.mark(str(frame.index))

@@ -1,14 +1,15 @@
 """What passes by is recorded and shown; frames are handed on first, so a tap never delays the call."""
 
 import numpy as np
-from pipecat.frames.frames import Frame, InputDTMFFrame, TranscriptionFrame, TTSTextFrame
+from pipecat.frames.frames import Frame, TranscriptionFrame, TTSTextFrame
 from pipecat.processors.frame_processor import FrameDirection
 
 from agent.live import LiveCalls, Spoke
 from agent.pipeline.clock import MediaClock
 from agent.pipeline.direct import DirectProcessor
-from agent.pipeline.frames import AgentAudioFrame, CallerAudioFrame, FramePlayedFrame, ResponseTimingFrame
+from agent.pipeline.frames import AgentAudio, AudioPlayed, CallerAudio, Media, ResponseTimingFrame
 from crm.recorder import CallRecorder
+from telephony.media import DigitPressed
 
 
 class Tap(DirectProcessor):
@@ -22,7 +23,6 @@ class Tap(DirectProcessor):
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
-        await self.push_frame(frame, direction)
         self._note(frame)
 
     def _note(self, frame: Frame) -> None:
@@ -35,27 +35,33 @@ class Tap(DirectProcessor):
 class CallerTap(Tap):
     """Behind the input: the caller's audio on its way down, and its words, heard later, on their way up."""
 
+    def take(self, media: Media) -> None:
+        self.hand_on(media)
+        if isinstance(media, CallerAudio):
+            self._recorder.caller_audio(media.at_ms, np.frombuffer(media.audio, dtype=np.int16))
+        elif isinstance(media, DigitPressed):
+            # Not which key: callers type card numbers.
+            self._recorder.event("digit", self._clock.now_ms())
+
     def _note(self, frame: Frame) -> None:
-        if isinstance(frame, CallerAudioFrame):
-            self._recorder.caller_audio(frame.at_ms, np.frombuffer(frame.audio, dtype=np.int16))
-        elif isinstance(frame, TranscriptionFrame):
+        if isinstance(frame, TranscriptionFrame):
             for word in frame.result or ():
                 self._recorder.caller_word(word.start_ms, word.end_ms, word.text)
                 self._spoke(Spoke("caller", word.start_ms, word.text))
-        elif isinstance(frame, InputDTMFFrame):
-            # Not which key: callers type card numbers.
-            self._recorder.event("digit", self._clock.now_ms())
 
 
 class AgentTap(Tap):
     """Behind the output: what was sent, what was heard of it, and the agent's text."""
 
+    def take(self, media: Media) -> None:
+        self.hand_on(media)
+        if isinstance(media, AgentAudio):
+            self._recorder.agent_audio(media.index, media.at_ms, np.frombuffer(media.audio, dtype=np.int16))
+        elif isinstance(media, AudioPlayed):
+            self._recorder.agent_played(media.index, self._clock.now_ms())
+
     def _note(self, frame: Frame) -> None:
-        if isinstance(frame, AgentAudioFrame):
-            self._recorder.agent_audio(frame.index, frame.at_ms, np.frombuffer(frame.audio, dtype=np.int16))
-        elif isinstance(frame, FramePlayedFrame):
-            self._recorder.agent_played(frame.index, self._clock.now_ms())
-        elif isinstance(frame, TTSTextFrame):
+        if isinstance(frame, TTSTextFrame):
             at_ms = self._clock.now_ms()
             self._recorder.agent_text(at_ms, frame.text)
             self._spoke(Spoke("agent", at_ms, frame.text))

@@ -12,20 +12,19 @@ from collections.abc import Callable
 from pipecat.frames.frames import Frame, StartFrame
 from pipecat.processors.frame_processor import FrameDirection
 
+from agent.duplex import FRAME_MS
 from agent.pipeline.clock import MediaClock
 from agent.pipeline.direct import DirectProcessor
 from agent.pipeline.ending import CALLER_HUNG_UP, SOCKET_DROPPED, CallEnd, Ending
-from agent.pipeline.frames import AgentAudioFrame, CallerAudioFrame, FramePlayedFrame
+from agent.pipeline.frames import AgentAudio, AudioPlayed, CallerAudio, Media
 from agent.pipeline.playout import Playout
 from agent.pipeline.serializer import MediaSerializer
 from telephony.carrier import MediaSocket
-from telephony.media import PHONE
 
 NO_MEDIA_S = 10.0
 GOODBYE_HEARD_S = 3.0
 ECHO_S = 5.0
 MOST_WAITING = 250  # ten seconds of frames and marks: a call that is later than that goes on with what is new
-_SAMPLES_PER_MS = PHONE.sample_hz // 1000
 
 
 class PhoneInput(DirectProcessor):
@@ -37,58 +36,61 @@ class PhoneInput(DirectProcessor):
         self._serializer = serializer
         self._clock = clock
         self._end = end
-        self._reading: asyncio.Task[None] | None = None
-        self._waiting: deque[Frame | Ending] = deque(maxlen=MOST_WAITING)
-        self._news = asyncio.Event()
+        self._waiting: deque[Media | Ending] = deque(maxlen=MOST_WAITING)
+        self._loop = asyncio.get_running_loop()
+        self._passing_on: asyncio.Handle | None = None
+        self._silence: asyncio.TimerHandle | None = None
+        self._heard_s = 0.0
+        self._is_over = False
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
-        await self.push_frame(frame, direction)
         if isinstance(frame, StartFrame):
-            self._reading = self.create_task(self._read(), "read")
+            self._heard_s = self._loop.time()
+            self._check_silence()
+            self._socket.hand_over(self._receive)
 
     async def cleanup(self) -> None:
         await super().cleanup()
-        if self._reading is not None:
-            await self.cancel_task(self._reading)
-            self._reading = None
+        self._is_over = True
+        for handle in (self._passing_on, self._silence):
+            if handle is not None:
+                handle.cancel()
 
-    def _take(self, message: str | bytes | None) -> None:
-        """Turn a message into what waits for the call; three of four packets make nothing yet, and wake nobody."""
-        frames = [] if message is None else self._serializer.receive(message)
+    def _receive(self, message: str | bytes | None) -> None:
+        """Turn a message into what waits for the call; three of four packets make nothing yet."""
+        if self._is_over:
+            return
+        media = () if message is None else self._serializer.receive(message)
         if message is None:
             self._waiting.append(SOCKET_DROPPED)
-        elif frames is None:
+        elif media is None:
             self._waiting.append(CALLER_HUNG_UP)
-        elif frames:
-            self._waiting.extend(frames)
+        elif media:
+            self._waiting.extend(media)
         else:
             return
-        self._news.set()
+        if self._passing_on is None:
+            self._passing_on = self._loop.call_soon(self._pass_on)
 
-    async def _read(self) -> None:
-        loop, renew_s = asyncio.get_running_loop(), 0.0
-        self._socket.hand_over(self._take)
-        try:
-            async with asyncio.timeout(NO_MEDIA_S) as deadline:
-                while not isinstance(next_one := await self._next_frame(), Ending):
-                    if isinstance(next_one, CallerAudioFrame):
-                        if (now_s := loop.time()) >= renew_s:  # a timer for each frame would cost as much as the frame
-                            deadline.reschedule(now_s + NO_MEDIA_S)
-                            renew_s = now_s + 1
-                        self._clock.heard(next_one.at_ms + next_one.num_frames // _SAMPLES_PER_MS)
-                        if self._waiting:
-                            await asyncio.sleep(0)  # a burst of late audio must not keep other calls waiting
-                    await self.push_frame(next_one)
-            self._end.settle(next_one)
-        except TimeoutError:
+    def _pass_on(self) -> None:
+        """Pass one piece on: a burst of late audio must not keep other calls waiting."""
+        media = self._waiting.popleft()
+        self._passing_on = self._loop.call_soon(self._pass_on) if self._waiting else None
+        if isinstance(media, Ending):
+            self._end.settle(media)
+            return
+        if isinstance(media, CallerAudio):
+            self._heard_s = self._loop.time()
+            self._clock.heard(media.at_ms + FRAME_MS)
+        self.hand_on(media)
+
+    def _check_silence(self) -> None:
+        left_s = self._heard_s + NO_MEDIA_S - self._loop.time()
+        if left_s > 0:
+            self._silence = self._loop.call_later(left_s, self._check_silence)
+        else:
             self._end.settle(Ending("stream_failed", f"No audio came from the carrier for {NO_MEDIA_S:g} seconds."))
-
-    async def _next_frame(self) -> Frame | Ending:
-        while not self._waiting:
-            self._news.clear()
-            await self._news.wait()
-        return self._waiting.popleft()
 
 
 class PhoneOutput(DirectProcessor):
@@ -114,36 +116,53 @@ class PhoneOutput(DirectProcessor):
         self._last: tuple[int, Ending] | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._is_sending = self._is_heard = False
+        self._unsent: deque[str] = deque()
+        self._sending: asyncio.Task[None] | None = None
         self.playout = Playout()
-
-    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        await super().process_frame(frame, direction)
-        if isinstance(frame, AgentAudioFrame) and not await self._play(frame):
-            return
-        if isinstance(frame, FramePlayedFrame):
-            self._played(frame.index)
-        await self.push_frame(frame, direction)
 
     async def cleanup(self) -> None:
         await super().cleanup()
         for timer in self._timers:
             timer.cancel()
+        if self._sending is not None:
+            await self.cancel_task(self._sending)
 
-    async def _play(self, frame: AgentAudioFrame) -> bool:
+    def take(self, media: Media) -> None:
+        if isinstance(media, AgentAudio) and not self._play(media):
+            return
+        if isinstance(media, AudioPlayed):
+            self._played(media.index)
+        self.hand_on(media)
+
+    def _play(self, media: AgentAudio) -> bool:
+        """Send it; False if it is left out, and for what nobody has said."""
         now_ms = time.monotonic() * 1000
-        if not self.playout.admits(silent=frame.silent and frame.ends is None, now_ms=now_ms):
+        if not self.playout.admits(silent=media.silent and media.ends is None, now_ms=now_ms):
             return False
-        frame.at_ms = self._clock.now_ms()
-        self.playout.sent(frame.index, now_ms, silent=frame.silent)
-        await self._socket.send(*self._serializer.send(frame))
-        loop = asyncio.get_running_loop()
+        media.at_ms = self._clock.now_ms()
+        self.playout.sent(media.index, now_ms, silent=media.silent)
+        self._send(self._serializer.send(media))
         if not self._is_sending:
             self._is_sending = True
-            self._timers.append(loop.call_later(ECHO_S, self._check_echo))
-        if frame.ends and self._last is None:
-            self._last = frame.index, frame.ends
-            self._timers.append(loop.call_later(GOODBYE_HEARD_S, self._end.settle, frame.ends))
-        return not frame.rings  # a tone is on no track of the recording: whoever looks for speech would find it
+            self._timers.append(asyncio.get_running_loop().call_later(ECHO_S, self._check_echo))
+        if media.ends and self._last is None:
+            self._last = media.index, media.ends
+            settle = asyncio.get_running_loop().call_later(GOODBYE_HEARD_S, self._end.settle, media.ends)
+            self._timers.append(settle)
+        return not media.rings  # a tone is on no track of the recording: whoever looks for speech would find it
+
+    def _send(self, messages: tuple[str, ...]) -> None:
+        """Send at once, or, where the socket takes nothing now, in order as soon as it does."""
+        if self._sending is None and self._socket.send_now(*messages):
+            return
+        self._unsent.extend(messages)
+        if self._sending is None:
+            self._sending = self.create_task(self._send_late(), "send")
+
+    async def _send_late(self) -> None:
+        while self._unsent:
+            await self._socket.send(self._unsent.popleft())
+        self._sending = None
 
     def _check_echo(self) -> None:
         if not self._is_heard:

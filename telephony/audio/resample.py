@@ -24,6 +24,7 @@ _FACTOR = HIGH_HZ // LOW_HZ
 _TAPS = 2 * DELAY_MS * HIGH_HZ // 1000 + 1
 _PHASE_TAPS = -(-_TAPS // _FACTOR)
 _BLOCK = 16
+_LEAST, _MOST = np.float32(-32_768), np.float32(32_767)
 
 
 @cache
@@ -116,4 +117,6 @@ class Downsampler:
             raise ValueError(f"24 kHz audio comes in multiples of {_FACTOR} samples, not {audio.size}")
         pcm = self._stream.filter(audio)
         np.rint(pcm, out=pcm)
-        return pcm.clip(-32_768, 32_767, out=pcm).astype(np.int16)
+        np.maximum(pcm, _LEAST, out=pcm)
+        np.minimum(pcm, _MOST, out=pcm)
+        return pcm.astype(np.int16)

@@ -11,6 +11,7 @@ import numpy as np
 
 from agent.duplex import FRAME_SAMPLES, AgentFrame, Capacity, EngineFull, EngineLost, RolePrompt, Samples
 
+_LEAST, _MOST = np.float32(-1), np.float32(1)
 _UNREAD_FRAMES = 750
 """A minute that nobody reads means that the call is gone; memory stays bounded."""
 
@@ -71,7 +72,8 @@ class LoopbackSession:
             self._lost = True
             self._out.put_nowait(None)
             return
-        self._delayed.append(np.minimum(np.maximum(frame, np.float32(-1)), np.float32(1)))
+        own = np.maximum(frame, _LEAST)
+        self._delayed.append(np.minimum(own, _MOST, out=own))
         self._out.put_nowait(AgentFrame(index=self._index, audio=self._delayed.popleft()))
         self._index += 1
 
