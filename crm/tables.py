@@ -1,4 +1,4 @@
-"""Tables of the log; no class of this module leaves crm/store.py, crm/scores.py and crm/analytics.py."""
+"""Tables of the log; no class of this module leaves crm."""
 
 from datetime import datetime
 from typing import Any
@@ -63,6 +63,15 @@ class CallRow(Base):
         Index("ix_calls_carrier_call_id", "carrier_call_id"),
         Index("ix_calls_scored_at", "scored_at", "created_at"),
     )
+
+
+class GatewayRow(Base):
+    """A process that takes calls, ``host:pid`` as in ``CallRow.gateway``, and when it last said so."""
+
+    __tablename__ = "gateways"
+
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class NonceRow(Base):

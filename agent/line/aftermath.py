@@ -12,6 +12,7 @@ import structlog
 
 from agent.call import Switchboard
 from agent.line import sentences
+from agent.line.colleagues import Colleagues
 from agent.line.hand_off import HandOffs
 from agent.line.lobby import Lobby
 from agent.line.next_step import AFTER_STREAM, LOSSES, WAITED_ENOUGH, Step, Steps, after_human, at_answer
@@ -46,13 +47,20 @@ class Aftermath:
     """One process's answers to "what next?"; every one can be given again, here or by another process."""
 
     def __init__(
-        self, group: asyncio.TaskGroup, board: Switchboard, opening: Opening, hand_offs: HandOffs, lobby: Lobby
+        self,
+        group: asyncio.TaskGroup,
+        board: Switchboard,
+        opening: Opening,
+        hand_offs: HandOffs,
+        lobby: Lobby,
+        colleagues: Colleagues,
     ) -> None:
         self._group = group
         self._board = board
         self._opening = opening
         self._hand_offs = hand_offs
         self._lobby = lobby
+        self._colleagues = colleagues
         self.draining = False
 
     async def of_stream(self, parts: Sequence[Call], outcome: Outcome, handoff: Handoff | None) -> Instruction:
@@ -97,8 +105,10 @@ class Aftermath:
         call = parts[-1]
         number = await self._board.personas.number_settings(call.to_number)
         waited_s = (datetime.now(UTC) - call.created_at).total_seconds()
-        if number is None or waited_s >= number.wait_limit_s or self.draining:
+        if number is None or waited_s >= number.wait_limit_s:
             return await self._waited_enough(parts)
+        if self.draining:
+            return await self.pass_on(self._opening.as_new(call)) or await self._waited_enough(parts)
         await self._board.calls.hold_call(self._opening.as_new(call))
         self._lobby.hear(call.carrier_call_id, first=call.part > 1)
         capacity = self._board.engine.capacity()
@@ -110,6 +120,14 @@ class Aftermath:
             return Hold(call.part)
         answer = admitting.result()
         return await self._waited_enough(parts, answer) if isinstance(answer, Refused) else answer
+
+    async def pass_on(self, new: NewCall, say: str = "") -> Hold | None:
+        """Let a call wait for another process to be asked for it; None where there is no other."""
+        if not await self._colleagues.any_other():
+            return None
+        await self._board.calls.hold_call(new)
+        self._lobby.hear(new.carrier_call_id)
+        return Hold(new.part, say)
 
     async def _admit(self, call: Call) -> Instruction | Refused:
         try:
@@ -177,11 +195,13 @@ class Aftermath:
         return None
 
     async def _wait(self, case: _Case, number: NumberSettings | None) -> Instruction | None:
-        """Let a caller wait whose reconnection found the engine full, before those who were never connected."""
+        """Let a caller wait whose reconnection found the engine full, or this process taking no more calls."""
+        if self.draining and _may_go_on(case.parts, case.outcome):
+            return await self.pass_on(await self._opening.next_part(case.parts), case.say)
         if "engine_full" not in case.refused or number is None or number.on_full != "wait":
             return None
-        call = await self._opening.wait_on(case.parts)
-        self._lobby.hear(call.carrier_call_id, first=True)
+        call = await self._board.calls.hold_call(await self._opening.next_part(case.parts))
+        self._lobby.hear(call.carrier_call_id, first=True)  # before those who were never connected
         return Hold(call.part, sentences.please_wait(call.part))
 
     async def _to_human(self, step: Step, case: _Case, number: NumberSettings | None) -> Instruction | None:

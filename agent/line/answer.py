@@ -15,6 +15,7 @@ import structlog
 from agent.call import FAILED, NONCE, Switchboard, claim_call, run_call
 from agent.line import sentences
 from agent.line.aftermath import LINE_IS_DOWN, Aftermath
+from agent.line.colleagues import Colleagues
 from agent.line.hand_off import PENDING, HandOffs
 from agent.line.lobby import Lobby
 from agent.line.opening import Opening, Refused, new_call
@@ -22,7 +23,8 @@ from agent.line.reservations import EXPIRES_S, Reservations
 from agent.live import Noted
 from agent.logs import log_failure
 from agent.pipeline.ending import CallEnd, Ending
-from crm.call import Call, Handoff, Outcome, Status
+from crm.call import Call, Handoff, NewCall, Outcome, Status
+from crm.gateways import Gateways
 from crm.recorder import recover_lost_call
 from crm.store import LOST
 from personas.errors import BadNumberSetting
@@ -69,7 +71,8 @@ class CallDesk:
         self._opening = Opening(board, self._reservations, self._end_failed)
         self._lobby = Lobby(self._group, self._abandoned)
         self._hand_offs = HandOffs(board, self._group)
-        self._aftermath = Aftermath(self._group, board, self._opening, self._hand_offs, self._lobby)
+        self._colleagues = Colleagues(self._group, Gateways(board.calls.database, board.calls.gateway))
+        self._aftermath = Aftermath(self._group, board, self._opening, self._hand_offs, self._lobby, self._colleagues)
         self._live: dict[str, CallEnd] = {}
         self._carrying: dict[str, asyncio.Task[BadStream | None]] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -79,6 +82,7 @@ class CallDesk:
 
     async def __aenter__(self) -> "CallDesk":
         await self._group.__aenter__()
+        self._colleagues.join()
         return self
 
     async def __aexit__(
@@ -100,6 +104,8 @@ class CallDesk:
     @draining.setter
     def draining(self, draining: bool) -> None:
         self._aftermath.draining = draining
+        if draining:
+            self._colleagues.leave()
 
     async def until_idle(self) -> None:
         """Return when no call is connected or about to be."""
@@ -195,9 +201,9 @@ class CallDesk:
             return _closed(row, slug)
         new = new_call(call)
         try:
-            if self.draining:
-                raise Refused("engine_unavailable", "The server is shutting down.")
             new, role = await self._opening.role(call, slug)
+            if self.draining:
+                return await self._elsewhere(new)
             if why := self._too_busy():
                 raise Refused("engine_full", why)
             capacity = self._board.engine.capacity()
@@ -206,6 +212,11 @@ class CallDesk:
             return await self._opening.connect(new, role)
         except Refused as refusal:
             return await self._aftermath.refuse(new, refusal, number)
+
+    async def _elsewhere(self, new: NewCall) -> Instruction:
+        if passed_on := await self._aftermath.pass_on(new):
+            return passed_on
+        raise Refused("engine_unavailable", "The server is shutting down.")
 
     async def _answer_again(self, call: InboundCall, row: Call) -> Instruction:
         """Answer a webhook that was answered by another process, or that nobody followed up."""

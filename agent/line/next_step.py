@@ -16,7 +16,7 @@ class Step(Enum):
 
     HANG_UP = auto()
     SAY = auto()  # why, in one sentence, and hang up
-    WAIT = auto()  # for a free slot, hearing it ring; where the engine is full and the number is set to that
+    WAIT = auto()  # hearing it ring: for a slot, where the number is set to that, or for a process that takes calls
     RECONNECT = auto()  # to the persona, with the conversation so far
     HUMAN = auto()  # the number's own
     HAND_OFF = auto()  # to whom the call was given

@@ -113,10 +113,9 @@ class Opening:
         new, role = await self._next_part(parts)
         return await self.connect(new, role, say=say)
 
-    async def wait_on(self, parts: Sequence[Call]) -> Call:
-        """Log that a call, whose last part is over, waits for a slot to go on with; raises like ``go_on``."""
-        new, _ = await self._next_part(parts)
-        return await self._board.calls.hold_call(new)
+    async def next_part(self, parts: Sequence[Call]) -> NewCall:
+        """Return what is logged of a call, whose last part is over, that is to go on; raises like ``go_on``."""
+        return (await self._next_part(parts))[0]
 
     async def admit(self, call: Call) -> ConnectStream:
         """Connect a call that waited; raises like ``go_on``."""

@@ -242,11 +242,11 @@ async def test_a_human_who_does_not_take_the_call_gives_it_back(open_exchange: O
 async def test_a_human_of_whom_nothing_is_heard_is_given_up(
     open_exchange: Open, company, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hand_off, "TAKEN_WITHIN_S", 0.5)
+    monkeypatch.setattr(hand_off, "TAKEN_WITHIN_S", 0.1)
     company, api_url = company
     where = await warm(open_exchange, api_url)
     human = Human(after_s=300)
-    steps = (Pause(15_000), HangUp())
+    steps = (Pause(6_000), HangUp())
     result = await handed_off(where, Handoff("warm", why="dtmf"), *steps, human=human, company=company, speed=10)
     assert result.steps[-3:] == ("Redirect", "Say", "Connect")
     await until(lambda: [leg.status for leg in company.human_legs()] == ["canceled"])
