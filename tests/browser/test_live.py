@@ -54,7 +54,7 @@ def phoning(tmp_path: Path, furnished: Path) -> Iterator[Phoning]:
         async with exchange(tmp_path, furnished, engine, caller_silence_s=0) as where, where.call() as stream:
             over = asyncio.Event()
             started.set_result((Phoning(where, asyncio.get_running_loop(), stream.call_id), over))
-            line = asyncio.ensure_future(Line(stream).live(600))
+            line = asyncio.ensure_future(Line(stream).live(600, speed=2))
             await over.wait()
             line.cancel()
 

@@ -21,15 +21,20 @@ class Line:
         self.stream = stream
         self.loud: list[bool] = []
 
-    async def live(self, seconds: float = 120, *, until: Callable[[], bool] = lambda: False, pcm: int = 0) -> bool:
-        """Send frames, 16 times as fast as they are, and play what comes; return whether the server hung up."""
+    async def live(
+        self, seconds: float = 120, *, until: Callable[[], bool] = lambda: False, pcm: int = 0, speed: float = 16
+    ) -> bool:
+        """Send frames, ``speed`` times as fast as they are, and play what comes; return whether the server hung up.
+
+        More than four times as fast is a flood after some seconds.
+        """
         with contextlib.suppress(ConnectionClosed):
             for _ in range(round(seconds / 0.08)):
                 if until():
                     return False
                 await self.stream.say(np.full(640, pcm, np.int16) * np.tile([1, -1], 320).astype(np.int16))
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(0.005):
+                    async with asyncio.timeout(0.08 / speed):
                         while True:
                             await self._play(json.loads(await self.stream.socket.recv()))
             return False
