@@ -2,8 +2,7 @@
 
 in   uvicorn stops reading after every message until it has been taken: two system calls a packet. Here it reads on.
      Who asks for it gets each message by a plain call, without a queue and a task to be woken.
-out  uvicorn writes every message by itself. Here those of one moment go out together, before the loop sleeps.
-     Who asks for it sends by a plain call, too.
+out  uvicorn writes every message by itself. Who asks for it sends several by one plain call here.
 """
 
 import asyncio
@@ -26,7 +25,6 @@ class EagerWebSocket(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._unsent: list[bytes] = []
         self._take: Take | None = None
 
     def handle_connect(self, event: Request) -> None:
@@ -66,7 +64,6 @@ class EagerWebSocket(WebSocketsSansIOProtocol):
     async def send(self, message: Any) -> None:
         text = message.get("text")
         if text is None or not self.handshake_complete or self.close_sent or self.initial_response is not None:
-            self._flush()
             await super().send(message)
             return
         while not self._send_now(text):
@@ -78,17 +75,10 @@ class EagerWebSocket(WebSocketsSansIOProtocol):
         """Send text messages without waiting; False where that can't be, and ``send`` says why."""
         if not self.writable.is_set() or self.disconnected or self.close_sent or self.conn.state is not State.OPEN:
             return False
-        if not self._unsent:
-            self.loop.call_soon(self._flush)
         for text in texts:
             self.conn.send_text(text.encode())
-        self._unsent += self.conn.data_to_send()
+        self.transport.write(b"".join(self.conn.data_to_send()))
         return True
-
-    def _flush(self) -> None:
-        if self._unsent:
-            waiting, self._unsent = self._unsent, []
-            self.transport.write(b"".join(waiting))
 
 
 class _Handing(asyncio.Queue[Any]):

@@ -217,10 +217,8 @@ class Carrier(Protocol):
         """Return a protocol for one new socket."""
         ...
 
-    async def redirect(self, call_id: str, *, part: int = 0, result: Result = "") -> bool:
-        """Make the carrier end what a live call does and ask what comes next; False as ``hang_up``.
-
-        It asks as after a human was dialled where ``result`` says how that went, else as after a stream.
+    async def redirect(self, call_id: str, *, part: int = 0) -> bool:
+        """Make the carrier end a live call's stream and ask what comes next; False as ``hang_up``.
 
         Raises:
             telephony.errors.CarrierUnavailable: the API could not be reached or refused.

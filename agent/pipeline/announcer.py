@@ -47,7 +47,7 @@ class Announcement:
 class SpokenFrame:
     """80 ms of an announcement, the words that begin in it, and the call's end if it is the last one."""
 
-    pcm: bytes
+    pcm: Pcm
     text: str
     ends: Ending | None
 
@@ -125,6 +125,6 @@ def _frames(announcement: Announcement, pcm: Pcm) -> list[SpokenFrame]:
         said += len(word)
     last = len(whole) - 1
     return [
-        SpokenFrame(frame.tobytes(), text, announcement.ends if index == last else None)
+        SpokenFrame(frame, text, announcement.ends if index == last else None)
         for index, (frame, text) in enumerate(zip(whole, texts, strict=True))
     ]

@@ -8,8 +8,10 @@ while there are none ─▶ Attendant ─▶ an announcement, or ringing
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from agent.duplex import FRAME_MS, AgentFrame
-from agent.pipeline.announcer import Announcement, Announcer, Note, Speak
+from agent.pipeline.announcer import Announcement, Announcer, Note, Pcm, Speak
 from agent.pipeline.ending import AGENT_HUNG_UP, CallEnd, Ending
 from agent.pipeline.levels import SilenceGate, rms_of
 from agent.pipeline.phrases import PhraseFinder
@@ -52,7 +54,7 @@ class Said:
     Where it ``rings`` it is no speech.
     """
 
-    pcm: bytes
+    pcm: Pcm
     text: str
     silent: bool
     ends: Ending | None = None
@@ -120,7 +122,7 @@ class Attendant:
         if not self.last_words:
             self._announcer.announce(Announcement("time_warning", TIME_NEARLY_UP.format(seconds=seconds_left)))
 
-    def heard(self, pcm: bytes) -> None:
+    def heard(self, pcm: Pcm) -> None:
         """Take the caller's next frame, 8 kHz int16, of those that the engine hears too."""
         if self._announcer.is_busy or self._ring_back.rings:
             self._watch.said()
@@ -139,11 +141,11 @@ class Attendant:
             self._was_asked = True
             self._announcer.announce(Announcement("still_there", STILL_THERE))
 
-    def said(self, frame: AgentFrame, pcm: bytes) -> Said:
+    def said(self, frame: AgentFrame, pcm: Pcm) -> Said:
         """Take the agent's next frame and its audio as 8 kHz int16; return what the caller is to hear."""
         self._ring_back.stop()
         if self._is_over:
-            return Said(bytes(len(pcm)), "", True)
+            return Said(np.zeros_like(pcm), "", True)
         level = rms_of(pcm)
         is_open = self._gate.is_open(level, has_text=bool(frame.text))
         ours = self._announcer.next_frame(agent_pauses=not is_open)
@@ -153,7 +155,7 @@ class Attendant:
             self._watch.said()
             self.loudness.add(level)
         ends = AGENT_HUNG_UP if frame.ends_call else self._handed_off(frame.text, is_open)
-        return self._heard_last(Said(pcm if is_open else bytes(len(pcm)), frame.text, not is_open, ends))
+        return self._heard_last(Said(pcm if is_open else np.zeros_like(pcm), frame.text, not is_open, ends))
 
     def waited(self, waited_s: float) -> Said | None:
         """The engine has sent nothing for so long; return what the caller is to hear for a frame of theirs, if any."""

@@ -8,7 +8,6 @@
 import asyncio
 import time
 
-import numpy as np
 import structlog
 from pipecat.frames.frames import (
     Frame,
@@ -30,7 +29,8 @@ from agent.logs import log_failure
 from agent.pipeline.attendant import Attendant, Said
 from agent.pipeline.direct import DirectProcessor
 from agent.pipeline.ending import CallEnd, Ending
-from agent.pipeline.frames import AgentAudio, CallerAudio, Media, ResponseTimingFrame
+from agent.pipeline.frames import AgentAudio, Media, ResponseTimingFrame
+from telephony.audio.framing import CallerAudio
 from telephony.audio.resample import Downsampler, Upsampler
 from telephony.media import DigitPressed
 
@@ -88,13 +88,13 @@ class DuplexProcessor(DirectProcessor):
             self._speaking = None
 
     def _hear(self, frame: CallerAudio) -> None:
-        audio = self._up.process(np.frombuffer(frame.audio, dtype=np.int16))
+        audio = self._up.process(frame.pcm)
         if self._ready:
             if self._began_ms is None:
                 self._began_ms = frame.at_ms
             self._session.push(audio)
             self._pushed_frames += 1
-            self._attendant.heard(frame.audio)
+            self._attendant.heard(frame.pcm)
         self._count_wait()
         if self._waited_s and (said := self._attendant.waited(self._waited_s)):
             self._send(said)
@@ -140,7 +140,7 @@ class DuplexProcessor(DirectProcessor):
         self._end.settle(self._attendant.last_words or Ending("engine_lost", reason))
 
     async def _say(self, frame: AgentFrame) -> None:
-        said = self._attendant.said(frame, self._down.process(frame.audio).tobytes())
+        said = self._attendant.said(frame, self._down.process(frame.audio))
         self._send(said)
         if frame.timings:
             await self.push_frame(ResponseTimingFrame(frame.timings))

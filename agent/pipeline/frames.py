@@ -3,31 +3,26 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
 from pipecat.frames.frames import DataFrame
 
 from agent.pipeline.ending import Ending
+from telephony.audio.framing import CallerAudio
 from telephony.media import DigitPressed
 
 PHONE_HZ = 8_000
 
 
 @dataclass(slots=True)
-class CallerAudio:
-    """80 ms of the caller, [640] int16 at 8 kHz as bytes; ``at_ms`` is media time of its first sample."""
-
-    audio: bytes
-    at_ms: int
-
-
-@dataclass(slots=True)
 class AgentAudio:
-    """80 ms of the agent, [640] int16 at 8 kHz as bytes; ``index`` counts them. ``ends`` is what follows once it was
+    """80 ms of the agent, [640] int16 at 8 kHz; ``index`` counts them. ``ends`` is what follows once it was
     heard. ``at_ms`` is media time when it was sent.
 
     Where it ``rings`` it is a tone of ours, which is nobody's speech; like silence, it may be left out.
     """
 
-    audio: bytes
+    pcm: NDArray[np.int16]
     index: int
     silent: bool = False
     ends: Ending | None = None

@@ -5,13 +5,16 @@ rms ─▶ NoiseFloor.is_loud        rms, text ─▶ SilenceGate.is_open ─▶
 
 import audioop
 
+import numpy as np
+from numpy.typing import NDArray
+
 _FLOOR_FRAMES = 25  # speech has a dip within two seconds, noise has none
 _ABOVE_FLOOR = 3  # 10 dB
 
 
-def rms_of(pcm: bytes) -> int:
-    """Return the root mean square of 16-bit samples, 0 … 32 767."""
-    return audioop.rms(pcm, 2)
+def rms_of(pcm: NDArray[np.int16]) -> int:
+    """Return the root mean square of [N] samples, 0 … 32 767."""
+    return audioop.rms(memoryview(pcm), 2)
 
 
 class NoiseFloor:

@@ -31,11 +31,11 @@ class RingBack:
         """Whether the caller hears it ring."""
         return self._frames > 0
 
-    def next_frame(self) -> bytes:
+    def next_frame(self) -> NDArray[np.int16]:
         """Return the next 80 ms of tone, 8 kHz int16."""
         frames = tone_frames()
         self._frames += 1
-        return frames[(self._frames - 1) % len(frames)].tobytes()
+        return frames[(self._frames - 1) % len(frames)]
 
     def stop(self) -> None:
         """The agent is there, or the call is over."""

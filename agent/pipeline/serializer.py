@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from agent.pipeline.frames import AgentAudio, AudioPlayed, CallerAudio, Media
+from agent.pipeline.frames import AgentAudio, AudioPlayed, Media
 from telephony.audio import g711
 from telephony.audio.framing import FrameAssembler, LineCounters
 from telephony.media import (
@@ -37,8 +35,7 @@ class MediaSerializer:
         """Return the media that a message makes; None when it ends the stream."""
         event = self._protocol.receive(message)
         if isinstance(event, AudioPacket):
-            frames = self._assembler.push(event)
-            return [CallerAudio(frame.pcm.tobytes(), frame.at_ms) for frame in frames] if frames else ()
+            return self._assembler.push(event)
         match event:
             case MarkPlayed(name) if name.isascii() and name.isdigit() and len(name) < 10:
                 return (AudioPlayed(int(name)),)
@@ -48,7 +45,7 @@ class MediaSerializer:
                 return None
         return ()
 
-    def send(self, frame: AgentAudio) -> tuple[str, str]:
+    def send(self, media: AgentAudio) -> tuple[str, str]:
         """Return the messages that play a frame and ask when it has been played."""
-        payload = g711.encode(np.frombuffer(frame.audio, dtype=np.int16))
-        return self._protocol.audio(payload), self._protocol.mark(str(frame.index))
+        payload = g711.encode(media.pcm)
+        return self._protocol.audio(payload), self._protocol.mark(str(media.index))

@@ -1,14 +1,14 @@
 """What passes by is recorded and shown; frames are handed on first, so a tap never delays the call."""
 
-import numpy as np
 from pipecat.frames.frames import Frame, TranscriptionFrame, TTSTextFrame
 from pipecat.processors.frame_processor import FrameDirection
 
 from agent.live import LiveCalls, Spoke
 from agent.pipeline.clock import MediaClock
 from agent.pipeline.direct import DirectProcessor
-from agent.pipeline.frames import AgentAudio, AudioPlayed, CallerAudio, Media, ResponseTimingFrame
+from agent.pipeline.frames import AgentAudio, AudioPlayed, Media, ResponseTimingFrame
 from crm.recorder import CallRecorder
+from telephony.audio.framing import CallerAudio
 from telephony.media import DigitPressed
 
 
@@ -38,7 +38,7 @@ class CallerTap(Tap):
     def take(self, media: Media) -> None:
         self.hand_on(media)
         if isinstance(media, CallerAudio):
-            self._recorder.caller_audio(media.at_ms, np.frombuffer(media.audio, dtype=np.int16))
+            self._recorder.caller_audio(media.at_ms, media.pcm)
         elif isinstance(media, DigitPressed):
             # Not which key: callers type card numbers.
             self._recorder.event("digit", self._clock.now_ms())
@@ -56,7 +56,7 @@ class AgentTap(Tap):
     def take(self, media: Media) -> None:
         self.hand_on(media)
         if isinstance(media, AgentAudio):
-            self._recorder.agent_audio(media.index, media.at_ms, np.frombuffer(media.audio, dtype=np.int16))
+            self._recorder.agent_audio(media.index, media.at_ms, media.pcm)
         elif isinstance(media, AudioPlayed):
             self._recorder.agent_played(media.index, self._clock.now_ms())
 

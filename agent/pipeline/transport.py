@@ -16,14 +16,16 @@ from agent.duplex import FRAME_MS
 from agent.pipeline.clock import MediaClock
 from agent.pipeline.direct import DirectProcessor
 from agent.pipeline.ending import CALLER_HUNG_UP, SOCKET_DROPPED, CallEnd, Ending
-from agent.pipeline.frames import AgentAudio, AudioPlayed, CallerAudio, Media
+from agent.pipeline.frames import AgentAudio, AudioPlayed, Media
 from agent.pipeline.playout import Playout
 from agent.pipeline.serializer import MediaSerializer
+from telephony.audio.framing import CallerAudio
 from telephony.carrier import MediaSocket
 
 NO_MEDIA_S = 10.0
 GOODBYE_HEARD_S = 3.0
 ECHO_S = 5.0
+LEAST_APART_S = 0.005  # a line in time brings a frame every 80 ms, and a mark
 MOST_WAITING = 250  # ten seconds of frames and marks: a call that is later than that goes on with what is new
 
 
@@ -40,7 +42,7 @@ class PhoneInput(DirectProcessor):
         self._loop = asyncio.get_running_loop()
         self._passing_on: asyncio.Handle | None = None
         self._silence: asyncio.TimerHandle | None = None
-        self._heard_s = 0.0
+        self._heard_s = self._passed_s = 0.0
         self._is_over = False
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
@@ -48,7 +50,7 @@ class PhoneInput(DirectProcessor):
         if isinstance(frame, StartFrame):
             self._heard_s = self._loop.time()
             self._check_silence()
-            self._socket.hand_over(self._receive)
+            self._loop.call_soon(self._socket.hand_over, self._receive)  # an engine that is ready says so before
 
     async def cleanup(self) -> None:
         await super().cleanup()
@@ -71,17 +73,21 @@ class PhoneInput(DirectProcessor):
         else:
             return
         if self._passing_on is None:
-            self._passing_on = self._loop.call_soon(self._pass_on)
+            if self._loop.time() - self._passed_s > LEAST_APART_S:
+                self._pass_on()
+            else:
+                self._passing_on = self._loop.call_soon(self._pass_on)
 
     def _pass_on(self) -> None:
-        """Pass one piece on: a burst of late audio must not keep other calls waiting."""
+        """Pass one piece on, others later: a burst of late audio must not keep other calls waiting."""
         media = self._waiting.popleft()
         self._passing_on = self._loop.call_soon(self._pass_on) if self._waiting else None
+        self._passed_s = self._loop.time()
         if isinstance(media, Ending):
             self._end.settle(media)
             return
         if isinstance(media, CallerAudio):
-            self._heard_s = self._loop.time()
+            self._heard_s = self._passed_s
             self._clock.heard(media.at_ms + FRAME_MS)
         self.hand_on(media)
 

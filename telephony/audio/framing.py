@@ -1,6 +1,6 @@
 """Packets of 20 ms become frames of 80 ms: gaps filled with silence, latecomers dropped, all of it counted.
 
-AudioPacket at 0, 20, 40, 60, 80, 120 … ms ──▶ FrameAssembler ──▶ Frame at 0, 80, … ms, [640] int16
+AudioPacket at 0, 20, 40, 60, 80, 120 … ms ──▶ FrameAssembler ──▶ CallerAudio at 0, 80, … ms, [640] int16
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _LATE_BEFORE_NEW_CLOCK = 25
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class CallerAudio:
     """80 ms of the caller. ``at_ms`` is media time of its first sample, always a multiple of 80.
 
     ``pcm`` is [640] int16 at 8 kHz; ``filled_ms`` of it are silence in place of lost packets.
@@ -62,7 +62,7 @@ class FrameAssembler:
         self._clock_offset_ms = 0
         self._late_in_a_row = 0
 
-    def push(self, packet: AudioPacket) -> list[Frame]:
+    def push(self, packet: AudioPacket) -> list[CallerAudio]:
         """Take one packet; return the frames it completes (usually none or one, at most 2 s of them)."""
         length_ms = len(packet.payload) // self._samples_per_ms
         if not 0 < length_ms <= MAX_GAP_MS:
@@ -96,13 +96,13 @@ class FrameAssembler:
         self.counters.gaps += 1
         self.counters.filled_ms += gap_ms
 
-    def _complete(self) -> list[Frame]:
+    def _complete(self) -> list[CallerAudio]:
         frames = []
         while len(self._waiting) >= self._frame_bytes:
             pcm = g711.decode(bytes(self._waiting[: self._frame_bytes]))
             del self._waiting[: self._frame_bytes]
             filled_ms = min(self._filled_ms, FRAME_MS)
             self._filled_ms -= filled_ms
-            frames.append(Frame(self._frames * FRAME_MS, pcm, filled_ms))
+            frames.append(CallerAudio(self._frames * FRAME_MS, pcm, filled_ms))
             self._frames += 1
         return frames

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from telephony.carrier import After, InboundCall, Instruction, NextAsked, Result
+from telephony.carrier import After, InboundCall, Instruction, NextAsked
 from telephony.carriers.twilio import twiml, webhook
 from telephony.carriers.twilio.media import TwilioMedia
 from telephony.carriers.twilio.rest import TwilioRest
@@ -59,9 +59,8 @@ class TwilioCarrier:
     async def hang_up(self, call_id: str) -> bool:
         return await self._rest.hang_up(call_id)
 
-    async def redirect(self, call_id: str, *, part: int = 0, result: Result = "") -> bool:
-        url = self._action_url("dial", part, result=result) if result else self._action_url("stream", part)
-        return await self._rest.redirect(call_id, url)
+    async def redirect(self, call_id: str, *, part: int = 0) -> bool:
+        return await self._rest.redirect(call_id, self._action_url("stream", part))
 
     async def call_human(self, to: str, from_number: str, *, about_call: str, part: int, timeout_s: int) -> str:
         return await self._rest.call(

@@ -100,7 +100,7 @@ def next_asked(form: Mapping[str, str], query: Mapping[str, str]) -> NextAsked:
     status = form.get("CallStatus", "")[:32]
     part = query.get("part", "")
     after = _AFTER.get(query.get("after", ""), "stream")
-    result = next((form[name] for name in _RESULT_FIELDS if name in form), query.get("result", ""))
+    result = next((form[name] for name in _RESULT_FIELDS if name in form), "")
     if after == "leg":
         result = status
     recording_url = form.get("RecordingUrl", "")

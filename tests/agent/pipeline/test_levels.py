@@ -3,12 +3,13 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from agent.pipeline.levels import NoiseFloor, SilenceGate, rms_of
 
 
-def noise(rms: float, seed: int = 0) -> bytes:
-    return (np.random.default_rng(seed).standard_normal(640) * rms).astype(np.int16).tobytes()
+def noise(rms: float, seed: int = 0) -> NDArray[np.int16]:
+    return (np.random.default_rng(seed).standard_normal(640) * rms).astype(np.int16)
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=200))
