@@ -93,7 +93,6 @@ def test_documents(instruction: Instruction, document: str) -> None:
             {"DialCallStatus": "no-answer"},
             NextAsked("CA1", "AC1", "in-progress", "dial", 1, "no-answer"),
         ),
-        ("after=dial&part=1&result=busy", {}, NextAsked("CA1", "AC1", "in-progress", "dial", 1, "busy")),
         ("after=dial", {"DialCallStatus": "completed"}, NextAsked("CA1", "AC1", "in-progress", "dial", 0, "answered")),
         ("after=queue", {"QueueResult": "queue-full"}, NextAsked("CA1", "AC1", "in-progress", "queue", 0, "failed")),
         ("after=queue", {"QueueResult": "hangup"}, NextAsked("CA1", "AC1", "in-progress", "queue", 0, "canceled")),
