@@ -99,19 +99,18 @@ class Gating(nn.Module):
         return self.linear_out(F.silu(gate) * value)
 
 
-def rotation(positions: Tensor, head_width: int, base: float) -> tuple[Tensor, Tensor]:
-    """Return cosine and sine of the rotary embedding, [B, 1, T, D/2] float32, for positions [B, T].
+def rotation(positions: Tensor, head_width: int, base: float) -> Tensor:
+    """Return the rotary embedding's turns, cosine + i sine, [B, 1, T, D/2] complex64, for positions [B, T].
 
     Moshi's order: interleaved pairs, angles in float32 (RoFormer, arXiv 2104.09864, eq. 34).
     """
     pair = torch.arange(head_width // 2, device=positions.device, dtype=torch.float32)
     frequency = torch.exp(pair * (-math.log(base) * 2 / head_width))
     angle = positions.float()[:, None, :, None] * frequency
-    return angle.cos(), angle.sin()
+    return torch.complex(angle.cos(), angle.sin())
 
 
-def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Rotate each pair of [B, H, T, D] by its angle; float32 inside, the input's dtype outside."""
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    turned = torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), dim=-1)
-    return turned.flatten(-2).to(x.dtype)
+def rotate(x: Tensor, turn: Tensor) -> Tensor:
+    """Turn each pair of [..., B, H, T, D] by its angle; float32 inside, the input's dtype outside."""
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * turn).flatten(-2).to(x.dtype)

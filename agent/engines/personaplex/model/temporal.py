@@ -45,16 +45,17 @@ class SelfAttention(Settled):
     def settle(self) -> None:
         self.in_proj_weight = packed(self.in_proj_weight)
 
-    def keep(self, x: Tensor, ring: KVRing, steps: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
-        """Write the keys and values of T steps [B, T, E] to the ring; return the queries, not yet turned."""
-        q, k, v = product(x, self.in_proj_weight).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        ring.write(rotate(k, *turn), v, steps)
+    def keep(self, x: Tensor, ring: KVRing, steps: Tensor, turn: Tensor) -> Tensor:
+        """Write the keys and values of T steps [B, T, E] to the ring; return the queries, [B, H, T, D]."""
+        split = product(x, self.in_proj_weight).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k = rotate(split[:2], turn)
+        ring.write(k, split[2], steps)
         return q
 
-    def forward(self, x: Tensor, ring: KVRing, steps: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, ring: KVRing, steps: Tensor, turn: Tensor, mask: Tensor) -> Tensor:
         """[B, T, E] → [B, T, E]; writes T steps to the ring and reads its first ``mask.shape[-1]`` entries."""
         q = self.keep(x, ring, steps, turn)
-        slots, reach, q = x.shape[0], mask.shape[-1], rotate(q, *turn)
+        slots, reach = x.shape[0], mask.shape[-1]
         at_once = slots if ring.scales is None else WIDENED_SLOTS
         seen = []
         for group in (slice(first, first + at_once) for first in range(0, slots, at_once)):
@@ -71,7 +72,7 @@ class TemporalLayer(nn.Module):
         self.norm2 = RMSNorm(config.dim)
         self.gating = Gating(config.dim, gated_width(config.dim, config.hidden_scale))
 
-    def forward(self, x: Tensor, ring: KVRing, steps: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, ring: KVRing, steps: Tensor, turn: Tensor, mask: Tensor) -> Tensor:
         x = x + self.self_attn(self.norm1(x), ring, steps, turn, mask)
         return x + self.gating(self.norm2(x))
 
@@ -105,9 +106,7 @@ class TemporalTransformer(nn.Module):
             x = layer(x, ring, steps, turn, mask)
         last.self_attn.keep(last.norm1(x), last_ring, steps, turn)
 
-    def _places(
-        self, x: Tensor, rings: Sequence[KVRing], first: Tensor, reach: int
-    ) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
+    def _places(self, x: Tensor, rings: Sequence[KVRing], first: Tensor, reach: int) -> tuple[Tensor, Tensor, Tensor]:
         steps = first[:, None] + torch.arange(x.shape[1], device=x.device)
         turn = rotation(steps, self.config.dim // self.config.num_heads, self.config.rope_base)
         return steps, turn, visible(steps, rings[0].capacity, reach)

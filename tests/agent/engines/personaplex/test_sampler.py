@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest
 
-from agent.engines.personaplex.sampler import SamplingRows, gumbel
+from agent.engines.personaplex.sampler import SamplingRows, gumbel, strongest
 
 CPU = torch.device("cpu")
 
@@ -40,6 +42,16 @@ def test_draws_follow_the_softmax_of_the_top_k(temperature: float, top_k: int) -
     assert found[wanted == 0].sum() == 0
     if (wanted > 0).sum() > 1:
         assert chisquare(found[wanted > 0], wanted[wanted > 0] * found.sum() / wanted.sum()).pvalue > 1e-3
+
+
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 60), spread=st.sampled_from([1e-40, 1e-3, 1.0, 1e30]))
+def test_the_strongest_are_the_first_of_all_in_order(seed: int, count: int, spread: float) -> None:
+    logits = torch.randn(3, 60, generator=torch.Generator().manual_seed(seed)) * spread
+    logits[0, 7], logits[0, 8], logits[1] = torch.inf, -torch.inf, logits[1].sign()  # what is equal keeps its order
+    values, tokens = strongest(logits, count)
+    wanted = logits.sort(dim=-1, descending=True, stable=True)
+    assert torch.equal(values, wanted.values[:, :count])
+    assert torch.equal(tokens, wanted.indices[:, :count])
 
 
 def test_temperature_zero_is_greedy_and_each_slot_has_its_own() -> None:
