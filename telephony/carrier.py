@@ -29,7 +29,8 @@ class NextAsked:
     """The carrier asks what comes next in a call that may still live.
 
     ``part`` is of the instruction that it followed, 0 if that is not known. ``result`` says how calling a human, or
-    the queue, went. ``about_call`` is the caller's call where ``call_id`` is the human's own.
+    the queue, went. ``about_call`` is the caller's call where ``call_id`` is the human's own. ``again`` counts how
+    often AskAgain was the answer.
     """
 
     call_id: str
@@ -40,6 +41,7 @@ class NextAsked:
     result: Result = ""
     recording_url: str = ""
     about_call: str = ""
+    again: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,14 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class AskAgain:
+    """Let the caller hear ringing for some seconds while it is being decided what comes next, then ask that again."""
+
+    asked: NextAsked
+    say: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TakeMessage:
     """Say ``text`` and record what the caller says after a tone, at most ``limit_s`` of it."""
 
@@ -121,7 +131,9 @@ class TakeMessage:
     limit_s: int = 180
 
 
-Instruction = ConnectStream | SayAndHangUp | HangUp | DialHuman | JoinRoom | BriefHuman | Enqueue | Hold | TakeMessage
+Instruction = (
+    ConnectStream | SayAndHangUp | HangUp | DialHuman | JoinRoom | BriefHuman | Enqueue | Hold | AskAgain | TakeMessage
+)
 
 
 class MediaSocket(Protocol):

@@ -14,7 +14,7 @@ _ABOVE_FLOOR = 3  # 10 dB
 
 def rms_of(pcm: NDArray[np.int16]) -> int:
     """Return the root mean square of [N] samples, 0 … 32 767."""
-    return audioop.rms(memoryview(pcm), 2)
+    return audioop.rms(pcm.data, 2)
 
 
 class NoiseFloor:

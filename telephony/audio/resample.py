@@ -65,7 +65,7 @@ class _Stream:
         self._step = step
         self._past = past
         self._samples = np.zeros(past, np.float32)
-        self._matrix = self._windows = self._rows = np.zeros((0, 0), np.float32)
+        self._matrix = self._windows = np.zeros((0, 0), np.float32)
 
     def filter(self, new: NDArray[np.int16] | NDArray[np.float32]) -> NDArray[np.float32]:
         """Return [windows * P] float32 for [windows * step] samples."""
@@ -74,8 +74,7 @@ class _Stream:
         samples = self._samples
         samples[: self._past] = samples[samples.size - self._past :]
         samples[self._past :] = new
-        np.copyto(self._rows, self._windows)  # BLAS takes no rows that overlap
-        return (self._rows @ self._matrix).reshape(-1)
+        return (self._windows.copy() @ self._matrix).reshape(-1)  # BLAS takes no rows that overlap
 
     def _prepare(self, size: int) -> None:
         """Lay out the memory for blocks of this size; a call's are nearly always of one."""
@@ -87,7 +86,6 @@ class _Stream:
         self._matrix = _banded(self._kernel, self._step, block)
         shape = (windows // block, self._matrix.shape[0])
         self._windows = as_strided(self._samples, shape, (block * self._step * 4, 4), writeable=False)
-        self._rows = np.empty(shape, np.float32)
 
 
 class Upsampler:

@@ -7,6 +7,7 @@ from twilio.twiml.voice_response import Connect, Dial, Gather, Stream, VoiceResp
 
 from telephony.carrier import (
     After,
+    AskAgain,
     BriefHuman,
     ConnectStream,
     DialHuman,
@@ -66,18 +67,26 @@ def render(instruction: Instruction, where: Addresses) -> str:
             response.hangup()
         case Enqueue(queue, part):
             response.enqueue(queue, action=where.action("queue", part), method="POST")
-        case Hold(part):
+        case Hold() | AskAgain():
             response.play(where.hold_sound)
-            response.redirect(where.action("wait", part), method="POST")
+            response.redirect(_asked_next(instruction, where), method="POST")
         case TakeMessage():
             _record(response, instruction, where)
     return str(response)
 
 
 def _said_first(instruction: Instruction) -> str:
-    if isinstance(instruction, ConnectStream | DialHuman | Enqueue | Hold):
+    if isinstance(instruction, ConnectStream | DialHuman | Enqueue | Hold | AskAgain):
         return instruction.say
     return _COMING if isinstance(instruction, JoinRoom) and instruction.is_human else ""
+
+
+def _asked_next(instruction: Hold | AskAgain, where: Addresses) -> str:
+    if isinstance(instruction, Hold):
+        return where.action("wait", instruction.part)
+    asked = instruction.asked
+    result = {"result": asked.result} if asked.result else {}
+    return where.action(asked.after, asked.part, **result, again=str(asked.again + 1))
 
 
 def _connect(response: VoiceResponse, instruction: ConnectStream, where: Addresses) -> None:

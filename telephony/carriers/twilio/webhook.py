@@ -98,9 +98,8 @@ _RESULTS: Mapping[str, Result] = {
 def next_asked(form: Mapping[str, str], query: Mapping[str, str]) -> NextAsked:
     """Read the form of an action request, and what its URL says it is about; raises BadWebhook."""
     status = form.get("CallStatus", "")[:32]
-    part = query.get("part", "")
     after = _AFTER.get(query.get("after", ""), "stream")
-    result = next((form[name] for name in _RESULT_FIELDS if name in form), "")
+    result = next((form[name] for name in _RESULT_FIELDS if name in form), query.get("result", ""))
     if after == "leg":
         result = status
     recording_url = form.get("RecordingUrl", "")
@@ -109,11 +108,17 @@ def next_asked(form: Mapping[str, str], query: Mapping[str, str]) -> NextAsked:
         account_id=_sid(form, "AccountSid"),
         call_status=status,
         after=after,
-        part=int(part) if part.isascii() and part.isdigit() and len(part) < 4 else 0,
+        part=_count(query, "part"),
         result=_RESULTS.get(result, "failed") if result else "",
         recording_url=recording_url if _is_url(recording_url) else "",
         about_call=_sid(query, "call") if "call" in query else "",
+        again=_count(query, "again"),
     )
+
+
+def _count(query: Mapping[str, str], name: str) -> int:
+    text = query.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
 
 
 def _is_url(text: str) -> bool:
