@@ -36,6 +36,7 @@ from crm.call import (
     Turn,
 )
 from crm.errors import NonceRefused
+from crm.gateways import is_dead
 from crm.queries import known, page_query, why_refused
 from crm.scores import ScoreQueries
 from crm.tables import CallRow, CustomerRow, EventRow, NonceRow, TransferRow, TurnRow
@@ -335,15 +336,7 @@ class CallStore(ScoreQueries):
     def _is_left(self, call: CallRow | Call, now: datetime) -> bool:
         if call.status == "waiting":
             return call.created_at < now - LONGEST_WAIT
-        return call.created_at < now - LONGEST_CALL or self._is_dead(call.gateway)
-
-    def _is_dead(self, gateway: str) -> bool:
-        host, _, pid = gateway.rpartition(":")
-        own_host, _, own_pid = self.gateway.rpartition(":")
-        if host != own_host or not pid.isdigit():
-            return False
-        # A process that is only starting has no calls: its own id is a predecessor's (always 1 in a container).
-        return pid == own_pid or not _runs(int(pid))
+        return call.created_at < now - LONGEST_CALL or is_dead(call.gateway, self.gateway)
 
     async def mark_lost_calls(self) -> int:
         """Mark calls as lost that a dead process left ringing or live; returns how many. For a start-up only.
@@ -383,13 +376,3 @@ def _hash(nonce: str) -> str:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
