@@ -35,7 +35,7 @@ NONCE = "nonce"
 TIME_LIMIT = Ending("time_limit", "The call reached PARLEY_MAX_CALL_S.")
 FAILED = Ending("gateway_lost", "The call failed on our side; the log of the server says where.")
 _SESSION_CLOSES_S = 5.0
-_ROW_BEFORE_CLOSE_S = 2.0
+_ROW_BEFORE_CLOSE_S = 0.7
 _DUTIES_WITHIN_S = 1.0
 _TO_HANG_UP = ("agent_hung_up", "time_limit", "caller_silent")
 

@@ -26,8 +26,8 @@ from telephony.carrier import ConnectStream, HangUp, Hold, Instruction, NextAske
 log = structlog.get_logger(__name__)
 
 MOST_PARTS = 8
-STEP_S = 1.5
-"""How long a step may take before the next is tried: somebody is listening to silence."""
+STEP_S = 6.0
+"""How long a step may take before the next is tried, a second more than a carrier's API: somebody hears it ring."""
 _NO_SLOT = "No slot became free while the caller waited."
 LINE_IS_DOWN = frozenset({"completed", "canceled", "failed", "busy", "no-answer"})
 
@@ -114,12 +114,14 @@ class Aftermath:
         capacity = self._board.engine.capacity()
         if not self._lobby.is_next(call.carrier_call_id, capacity.slots - capacity.used):
             return Hold(call.part)
-        admitting = self._group.create_task(self._admit(call))
-        await asyncio.wait((admitting,), timeout=STEP_S)
-        if not admitting.done():  # who asks again finds it done
-            return Hold(call.part)
-        answer = admitting.result()
-        return await self._waited_enough(parts, answer) if isinstance(answer, Refused) else answer
+        try:
+            instruction = await self._opening.admit(call)
+        except Refused as refusal:
+            if refusal.outcome == "engine_full":
+                return Hold(call.part)
+            return await self._waited_enough(parts, refusal)
+        self._lobby.leave(call.carrier_call_id)
+        return instruction
 
     async def pass_on(self, new: NewCall, say: str = "") -> Hold | None:
         """Let a call wait for another process to be asked for it; None where there is no other."""
@@ -128,17 +130,6 @@ class Aftermath:
         await self._board.calls.hold_call(new)
         self._lobby.hear(new.carrier_call_id)
         return Hold(new.part, say)
-
-    async def _admit(self, call: Call) -> Instruction | Refused:
-        try:
-            instruction = await self._opening.admit(call)
-        except Refused as refusal:
-            return Hold(call.part) if refusal.outcome == "engine_full" else refusal
-        except Exception as error:  # what a task raises would end the calls beside it
-            log_failure(log, "waiting caller could not be connected", error)
-            return Hold(call.part)
-        self._lobby.leave(call.carrier_call_id)
-        return instruction
 
     async def _waited_enough(self, parts: Sequence[Call], refusal: Refused | None = None) -> Instruction:
         outcome: Outcome = refusal.outcome if refusal else "engine_full"

@@ -16,6 +16,7 @@ from agent.call import FAILED, NONCE, Switchboard, claim_call, run_call
 from agent.line import sentences
 from agent.line.aftermath import LINE_IS_DOWN, Aftermath
 from agent.line.colleagues import Colleagues
+from agent.line.decisions import Decisions
 from agent.line.hand_off import PENDING, HandOffs
 from agent.line.lobby import Lobby
 from agent.line.opening import Opening, Refused, new_call
@@ -49,7 +50,8 @@ NEVER_CONNECTED = f"No media socket came within {EXPIRES_S:g} seconds of the ans
 _LEFT_EARLY = "The carrier ended the stream before it reached us."
 _CLOSED = "The call came outside of the number's opening hours."
 _ABANDONED = Ending("abandoned", "The caller hung up while waiting for a free line.")
-_ENDING_SETTLES_S = 0.5
+_ENDING_SETTLES_S = 3.0
+_ELSEWHERE_SETTLES_S = 0.7
 _CALLS_FINISH_S = 10.0
 
 
@@ -75,6 +77,7 @@ class CallDesk:
         self._aftermath = Aftermath(self._group, board, self._opening, self._hand_offs, self._lobby, self._colleagues)
         self._live: dict[str, CallEnd] = {}
         self._carrying: dict[str, asyncio.Task[BadStream | None]] = {}
+        self._decisions = Decisions(self._group, self._what_next)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._all_over = asyncio.Event()
         self._all_over.set()
@@ -153,12 +156,18 @@ class CallDesk:
             raise refused
 
     async def what_next(self, asked: NextAsked) -> Instruction:
-        """Decide what comes next in a call; whatever is asked twice is answered twice, and done once."""
-        calls, carrier = self._board.calls, self._board.carrier.name
+        """Decide what comes next in a call; whatever is asked twice is answered twice, and done once.
+
+        Who would wait for it in silence hears it ring, and is told when they ask again.
+        """
         if asked.about_call:
-            parts = await calls.parts(carrier, asked.about_call)
+            parts = await self._board.calls.parts(self._board.carrier.name, asked.about_call)
             about = next((part for part in parts if part.part == asked.part), None)
             return await self._hand_offs.of_human(asked, about)
+        return await self._decisions.on(asked)
+
+    async def _what_next(self, asked: NextAsked) -> Instruction:
+        calls, carrier = self._board.calls, self._board.carrier.name
         async with self._lock(asked.call_id):
             parts = await calls.parts(carrier, asked.call_id)
             if asked.recording_url and parts:
@@ -168,9 +177,9 @@ class CallDesk:
                 return HangUp()
             if not parts:
                 return SayAndHangUp(sentences.APOLOGY)
-            return await self._what_next(asked, parts)
+            return await self._of_parts(asked, parts)
 
-    async def _what_next(self, asked: NextAsked, parts: list[Call]) -> Instruction:
+    async def _of_parts(self, asked: NextAsked, parts: list[Call]) -> Instruction:
         last = parts[-1]
         if asked.after in ("status", "recorded"):
             return HangUp()
@@ -285,7 +294,7 @@ class CallDesk:
         """Let the process that carries a call write its end; where it is gone, keep what it left of the call."""
         calls = self._board.calls
         if not calls.is_left_behind(call):
-            await asyncio.sleep(_ENDING_SETTLES_S)
+            await asyncio.sleep(_ELSEWHERE_SETTLES_S)
             call = await calls.call(call.id)
         if call.status != "live" or call.asked:
             return

@@ -149,6 +149,11 @@ class Exchange:
         """The carrier asks what comes after the stream."""
         return twiml.parse(await self.post("/twilio/action", call_id, status=status))
 
+    async def follow(self, call_id: str, verb: twiml.Verb) -> tuple[twiml.Verb, ...]:
+        """The carrier follows a redirect."""
+        assert isinstance(verb, twiml.Redirect), verb
+        return twiml.parse(await self.post(verb.url.removeprefix(self.url), call_id, status="in-progress"))
+
     @asynccontextmanager
     async def stream(self, call_id: str, nonce: str, *, account_id: str = ACCOUNT_SID) -> AsyncIterator["RawStream"]:
         """Open the media socket by hand and send its start."""

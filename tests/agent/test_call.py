@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from agent import call
 from agent.duplex import AgentFrame, EngineLost, HeardWord
+from agent.line import aftermath, decisions
 from agent.live import CallOver, CallStarted, Spoke
 from agent.pipeline import duplex, transport
 from telephony.carriers.twilio import TwilioCarrier
@@ -327,7 +328,9 @@ async def _refused(where: Exchange, call_id: str, nonce: str, **start: str) -> N
 async def test_a_locked_database_keeps_no_caller_waiting(
     open_exchange: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Not in silence: it rings, and once the database is back the call goes on."""
     monkeypatch.setattr(call, "_ROW_BEFORE_CLOSE_S", 0.1)
+    monkeypatch.setattr(decisions, "DECIDES_WITHIN_S", 0.3)
     engine = ScriptedEngine(lambda index: EngineLost("It is gone.") if index else AgentFrame(index, TONE))
     where = await open_exchange(engine)
     async with where.call() as stream:
@@ -337,14 +340,46 @@ async def test_a_locked_database_keeps_no_caller_waiting(
             other.execute("BEGIN IMMEDIATE")
             await stream.frames(1)
             await stream.closed(1)
-            assert isinstance((await where.after(stream.call_id))[0], twiml.Say)
+            say, play, again = await where.after(stream.call_id)
+            assert isinstance(say, twiml.Say)
+            assert isinstance(play, twiml.Play)
+            assert isinstance(again, twiml.Redirect)
+            play, again = await where.follow(stream.call_id, again)
             assert (await where.state.calls.call_by_carrier_id("twilio", stream.call_id)).status == "live"
-    outcomes = []
-    async with asyncio.timeout(10):
-        while outcomes != ["engine_lost", "gateway_lost"]:  # the reconnection came too late, and was taken back
+    connected = False
+    async with asyncio.timeout(20):
+        while not connected:
+            verbs = await where.follow(stream.call_id, again)
+            connected, again = any(isinstance(verb, twiml.Connect) for verb in verbs), verbs[-1]
+    first, second = await where.state.calls.parts("twilio", stream.call_id)
+    assert (first.outcome, second.continues) == ("engine_lost", first.id)
+
+
+async def test_a_database_that_stays_locked_is_an_apology_in_the_end(
+    open_exchange: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "DECIDES_WITHIN_S", 0.1)
+    monkeypatch.setattr(aftermath, "STEP_S", 0.2)
+    where = await open_exchange(ScriptedEngine(lambda index: AgentFrame(index, SILENCE)))
+    async with where.call() as stream:
+        await stream.frames(1)
+        await stream.receive("mark")
+        stream.socket.transport.abort()
+        await where.row(stream.call_id)
+    with closing(sqlite3.connect(tmp_path / "parley.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        verbs = await where.after(stream.call_id)
+        for _ in range(decisions.MOST_ASKED):
+            if isinstance(verbs[-1], twiml.Hangup):
+                break
+            verbs = await where.follow(stream.call_id, verbs[-1])
+        assert isinstance(verbs[0], twiml.Say)
+        assert isinstance(verbs[-1], twiml.Hangup)
+    async with asyncio.timeout(20):
+        while True:
+            if not where.state.engine.capacity().used:  # the reconnection came too late, and was taken back
+                return
             await asyncio.sleep(0.05)
-            outcomes = [part.outcome for part in await where.state.calls.parts("twilio", stream.call_id)]
-    assert engine.capacity().used == 0
 
 
 async def test_shutting_down_ends_live_calls_with_a_row(open_exchange: Open) -> None:

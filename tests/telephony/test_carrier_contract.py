@@ -14,6 +14,7 @@ import pytest
 
 from telephony import carriers
 from telephony.carrier import (
+    AskAgain,
     BriefHuman,
     Carrier,
     ConnectStream,
@@ -23,6 +24,7 @@ from telephony.carrier import (
     Hold,
     Instruction,
     JoinRoom,
+    NextAsked,
     SayAndHangUp,
     TakeMessage,
 )
@@ -144,6 +146,7 @@ def test_every_instruction_is_well_formed_and_escaped(case):
         BriefHuman(odd, "CA1"),
         Enqueue(odd, say=odd),
         Hold(say=odd),
+        AskAgain(NextAsked("CA1", "AC1", "in-progress"), say=odd),
         TakeMessage(odd),
     ]
     assert {type(instruction) for instruction in made} == set(get_args(Instruction))

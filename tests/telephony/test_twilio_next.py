@@ -12,6 +12,7 @@ from telephony.audio import g711
 from telephony.audio.ringing import PAUSE_S, RING_S, ringing_wav
 from telephony.carrier import (
     After,
+    AskAgain,
     BriefHuman,
     ConnectStream,
     DialHuman,
@@ -62,6 +63,11 @@ DOCUMENTS: list[tuple[Instruction, str]] = [
         f'<Play>{ORIGIN}/twilio/ringing.wav</Play><Redirect method="POST">{ACTION}?after=wait&amp;part=1</Redirect>',
     ),
     (
+        AskAgain(NextAsked("CA1", "AC1", "in-progress", "dial", 2, "busy", again=1), "One moment."),
+        f"<Say>One moment.</Say><Play>{ORIGIN}/twilio/ringing.wav</Play>"
+        f'<Redirect method="POST">{ACTION}?after=dial&amp;part=2&amp;result=busy&amp;again=2</Redirect>',
+    ),
+    (
         TakeMessage("Speak.", limit_s=60),
         f'<Say>Speak.</Say><Record action="{ACTION}?after=record&amp;part=1" maxLength="60" method="POST" '
         f'playBeep="true" recordingStatusCallback="{ACTION}?after=recorded&amp;part=1" '
@@ -94,6 +100,11 @@ def test_documents(instruction: Instruction, document: str) -> None:
             NextAsked("CA1", "AC1", "in-progress", "dial", 1, "no-answer"),
         ),
         ("after=dial", {"DialCallStatus": "completed"}, NextAsked("CA1", "AC1", "in-progress", "dial", 0, "answered")),
+        (
+            "after=dial&part=1&result=busy&again=1",
+            {},
+            NextAsked("CA1", "AC1", "in-progress", "dial", 1, "busy", again=1),
+        ),
         ("after=queue", {"QueueResult": "queue-full"}, NextAsked("CA1", "AC1", "in-progress", "queue", 0, "failed")),
         ("after=queue", {"QueueResult": "hangup"}, NextAsked("CA1", "AC1", "in-progress", "queue", 0, "canceled")),
         (
