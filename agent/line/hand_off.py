@@ -39,6 +39,8 @@ log = structlog.get_logger(__name__)
 RINGS_S = 25
 TAKEN_WITHIN_S = 90.0
 """Ringing, the longest briefing, and the time to press a key: then the carrier has forgotten to say how it went."""
+ALONE_S = 5.0
+"""How long after a human has left a room its caller may take to be seen leaving it: else they came too late."""
 PENDING: tuple[HandoffResult, ...] = ("dialling", "taken", "answered")
 _WAITED_FOR: tuple[HandoffResult, ...] = ("dialling", "taken")
 _ANNOUNCED = frozenset({"dtmf", "rule", "operator"})
@@ -56,16 +58,20 @@ class HandOffs:
         self._board = board
         self._group = group
         self._waiting = Lobby(group, self._gone)
+        self._alone = Lobby(group, self._never_met, ALONE_S)
 
     def close(self) -> None:
         """Stop every clock; the callers go on asking, of another process."""
         self._waiting.close()
+        self._alone.close()
 
     async def start(self, call: Call, handoff: Handoff, number: NumberSettings | None) -> Instruction | None:
-        """Give a call to a human; None if there is nobody to give it to.
+        """Give a call to a human; None if there is nobody to give it to, or that has failed before.
 
         A repeated request gets the same answer and calls nobody twice.
         """
+        if call.handoff_result == "failed":
+            return None
         handoff = _filled_in(handoff, number)
         say = "" if handoff.why in _ANNOUNCED else CONNECTING
         if handoff.mode == "queue":
@@ -88,6 +94,7 @@ class HandOffs:
     async def over(self, call: Call, result: HandoffResult) -> None:
         """Note how it went, and end the human's own call, which nobody waits for any more."""
         self._waiting.leave(call.carrier_call_id)
+        self._alone.leave(call.carrier_call_id)
         if await self._advance(call, result, PENDING) and call.leg_id:
             self._end_leg(call, call.leg_id)
 
@@ -110,7 +117,8 @@ class HandOffs:
         if call is None or call.handoff is None or call.handoff.mode != "warm":
             return HangUp()
         if asked.after == "leg":
-            await self._advance(call, "failed", _WAITED_FOR)  # who is in the room with them is told by the room
+            if not await self._advance(call, "failed", _WAITED_FOR) and call.handoff_result == "answered":
+                self._alone.hear(call.carrier_call_id)
             return HangUp()
         if asked.after == "brief" and call.handoff_result == "dialling":
             return BriefHuman(briefing(call, await self._board.calls.turns(call.id)), asked.about_call, call.part)
@@ -144,6 +152,15 @@ class HandOffs:
                 await self.over(call, "over")
         except Exception as error:  # what a task raises would end the calls beside it
             log_failure(log, "hand-off could not be ended", error)
+
+    async def _never_met(self, call_id: str) -> None:
+        """Fetch a caller out of a room that they entered in the moment in which the human left it."""
+        try:
+            call = await self._board.calls.call_by_carrier_id(self._board.carrier.name, call_id)
+            if call is not None and await self._advance(call, "failed", ("answered",)):
+                await self._board.carrier.redirect(call_id, part=call.part)
+        except Exception as error:  # what a task raises would end the calls beside it
+            log_failure(log, "caller could not be fetched from an empty room", error)
 
     def _end_leg(self, call: Call, leg_id: str) -> None:
         """End the human's own call, while the caller's goes on: the carrier's API may be slow."""

@@ -1,5 +1,6 @@
 """A warm hand-off, request by request: the human takes the call or does not, and the caller asks again meanwhile."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from crm.store import CallStore
 from personas.db import Database
 from personas.numbers import NumberSettings
 from telephony.carrier import BriefHuman, ConnectStream, HangUp, Hold, JoinRoom, NextAsked, SayAndHangUp
+from telephony.carriers.twilio import TwilioCarrier
 from tests.agent.exchange import NUMBER, ScriptedEngine, card
 from tests.agent.line.test_answer import Front
 
@@ -73,6 +75,27 @@ async def test_a_human_who_is_gone_before_the_caller_came_gives_them_back(front:
         assert answer.part == 2
         assert await desk.what_next(WAITED) == answer
         assert await state(front) == "failed"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_caller_who_enters_as_the_human_leaves_is_fetched(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = asyncio.Event()
+
+    async def redirect(carrier: TwilioCarrier, call_id: str, *, part: int = 0) -> bool:
+        fetched.set()
+        return (call_id, part) == ("CA1", 1)
+
+    monkeypatch.setattr(TwilioCarrier, "redirect", redirect)
+    async with front.desk() as desk:
+        desk._hand_offs._alone._gone_s = 0.05
+        await desk.what_next(ACCEPTED)
+        assert isinstance(await desk.what_next(WAITED), JoinRoom)
+        await desk.what_next(LEG_OVER)
+        async with asyncio.timeout(10):
+            await fetched.wait()
+        assert isinstance(await desk.what_next(replace(WAITED, after="stream")), ConnectStream)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
