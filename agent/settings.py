@@ -132,7 +132,10 @@ class Settings(BaseSettings):
         False, description="Run PersonaPlex's ticks on a GPU without CUDA graphs: slower, to look for faults."
     )
     engine_ready_timeout_s: float = Field(
-        10.0, gt=0, le=120, description="Seconds an engine has to take in a role prompt."
+        10.0,
+        gt=0,
+        le=120,
+        description="Seconds an engine has to take in a role prompt; from one second on the caller hears it ring.",
     )
     max_call_s: float = Field(
         3_600.0, gt=0, le=86_400, description="Longest call in seconds; then the agent's side hangs up."
@@ -158,7 +161,8 @@ class Settings(BaseSettings):
         1.5,
         ge=0,
         le=5,
-        description="Seconds without a frame from the engine after which it counts as lost; 0 leaves it at 6.",
+        description="Seconds without a frame from the engine after which it counts as lost; 0 leaves it at 6. "
+        "From one second on the caller hears it ring.",
     )
 
     # The embedded cascade
