@@ -111,7 +111,10 @@ class CallDesk:
             self._colleagues.leave()
 
     async def until_idle(self) -> None:
-        """Return when no call is connected or about to be."""
+        """Return when no call is connected or about to be, and who waited has been told or left to another process."""
+        await asyncio.gather(self._until_none_live(), self._lobby.until_heard(), self._hand_offs.until_none())
+
+    async def _until_none_live(self) -> None:
         while self._live or self._reservations.count:
             await self._reservations.until_none()
             await self._all_over.wait()

@@ -60,6 +60,10 @@ class HandOffs:
         self._waiting = Lobby(group, self._gone)
         self._alone = Lobby(group, self._never_met, ALONE_S)
 
+    async def until_none(self) -> None:
+        """Return when nobody waits for a human here."""
+        await self._waiting.until_none()
+
     def close(self) -> None:
         """Stop every clock; the callers go on asking, of another process."""
         self._waiting.close()

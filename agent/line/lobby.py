@@ -35,6 +35,16 @@ class Lobby:
         if clock := self._clocks.pop(call_id, None):
             clock.cancel()
 
+    async def until_heard(self) -> None:
+        """Return when each of those who wait now has asked again, was told, or is gone."""
+        if clocks := list(self._clocks.values()):
+            await asyncio.wait(clocks)
+
+    async def until_none(self) -> None:
+        """Return when nobody waits."""
+        while self._clocks:
+            await self.until_heard()
+
     def close(self) -> None:
         """Stop every clock; the callers go on asking, of another process."""
         for call_id in list(self._clocks):

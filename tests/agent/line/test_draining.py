@@ -87,6 +87,24 @@ async def test_a_call_that_the_shutdown_cut_off_goes_on_in_the_other_process(fro
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_nobody_who_waits_is_left_by_the_last_process(front: Front) -> None:
+    """Their next requests would find no server: it stays until they were told, or the human has come."""
+    front.engine.slots = 0
+    async with front.desk() as desk:
+        await desk.answer(RINGING)
+        desk._hand_offs._waiting.hear("CA2")
+        desk.draining = True
+        stopping = asyncio.ensure_future(desk.until_idle())
+        assert isinstance(await desk.what_next(WAITED), SayAndHangUp)
+        desk._hand_offs._waiting.hear("CA2")
+        await asyncio.sleep(0.05)
+        assert not stopping.done()
+        desk._hand_offs._waiting.leave("CA2")
+        async with asyncio.timeout(10):
+            await stopping
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_where_all_take_no_more_calls_callers_are_told(front: Front) -> None:
     front.engine.slots = 0
     async with two(front) as (desk, elsewhere):
