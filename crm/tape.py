@@ -5,6 +5,7 @@ agent_audio ─▶ Playout ──────────┴─▶ TrackWriter  
 """
 
 from collections.abc import Callable
+from numbers import Integral
 
 import numpy as np
 
@@ -55,9 +56,9 @@ class Tape:
 
     def caller_audio(self, at_ms: int, pcm: Pcm) -> None:
         """Place the caller's audio where the carrier says it was spoken."""
-        start = at_ms * SAMPLES_PER_MS
-        if not self._is_plausible(at_ms):
+        if not self._is_plausible(at_ms := int(at_ms)):
             return
+        start = at_ms * SAMPLES_PER_MS
         if abs(start - self._caller_end) <= SNAP_SAMPLES:
             start = self._caller_end
         self._caller_end = max(self._caller_end, start + len(pcm))
@@ -65,12 +66,12 @@ class Tape:
 
     def agent_audio(self, frame_index: int, at_ms: int, pcm: Pcm) -> None:
         """Take a frame of the agent's; it is placed once its echoes tell when it was heard."""
-        if self._is_plausible(at_ms):
+        if self._is_plausible(at_ms := int(at_ms)):
             self._playout.sent(frame_index, at_ms, pcm)
 
     def agent_played(self, frame_index: int, at_ms: int) -> None:
         """Take a mark's echo."""
-        self._playout.played(frame_index, at_ms)
+        self._playout.played(frame_index, int(at_ms))
 
     def agent_cleared(self, at_ms: int) -> None:
         """Leave out what was sent but not heard."""
@@ -143,7 +144,7 @@ class Tape:
 
 
 def _storable(value: str | int | float) -> str | int | float:
-    """Text without what no database takes: NUL, halves of surrogate pairs."""
+    """Text without what no database takes: NUL, halves of surrogate pairs; numbers as Python's own."""
     if isinstance(value, str):
         return value.replace("\0", "").encode(errors="replace").decode()
-    return value
+    return int(value) if isinstance(value, Integral) else float(value)

@@ -151,6 +151,11 @@ class MediaSocket(Protocol):
         once the other side is gone. ``receive`` is for those who did not ask for this."""
         ...
 
+    def hold(self, least_bytes: int, until_bytes: int) -> None:
+        """Messages of ``least_bytes`` or more may wait until ``until_bytes`` of them are there or something shorter
+        comes; a hint, which holds for one time."""
+        ...
+
     async def send(self, *messages: str) -> None:
         """Send text messages; silently does nothing once the other side is gone."""
         ...

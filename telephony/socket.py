@@ -25,6 +25,9 @@ Take = Callable[[str | bytes | None], None]
 HANDS_OVER = "parley.hands_over"
 """The ASGI extension of a server that calls a ``Take`` instead of waking whoever waits for a message."""
 
+HOLDS = "parley.holds"
+"""The ASGI extension of a server that leaves small amounts of data unread for a while; see ``MediaSocket.hold``."""
+
 SENDS_NOW = "parley.sends_now"
 """The ASGI extension of a server that sends texts by a plain call; that returns False where one has to wait."""
 
@@ -45,7 +48,9 @@ class RouteSocket:
         self.protocol = protocol
         self.lost_messages = 0
         self._websocket = websocket
-        self._send_now: Callable[..., bool] | None = websocket.scope.get("extensions", {}).get(SENDS_NOW)
+        extensions = websocket.scope.get("extensions", {})
+        self._send_now: Callable[..., bool] | None = extensions.get(SENDS_NOW)
+        self._hold: Callable[[int, int], None] | None = extensions.get(HOLDS)
         self._limit = limit
         self._messages: deque[str | bytes] = deque()
         self._news = asyncio.Event()
@@ -80,6 +85,10 @@ class RouteSocket:
         self._take = take
         if self._over:
             take(None)
+
+    def hold(self, least_bytes: int, until_bytes: int) -> None:
+        if self._hold is not None:
+            self._hold(least_bytes, until_bytes)
 
     async def _watch(self, hand_over: Callable[[Take], None]) -> None:
         """Be called with each message by the server."""

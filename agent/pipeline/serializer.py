@@ -25,6 +25,7 @@ class MediaSerializer:
         """Raises ValueError for audio other than 8 kHz µ-law."""
         self._protocol = protocol
         self._assembler = FrameAssembler(wire)
+        self._packet_chars = 0
 
     @property
     def line(self) -> LineCounters:
@@ -35,6 +36,7 @@ class MediaSerializer:
         """Return the media that a message makes; None when it ends the stream."""
         event = self._protocol.receive(message)
         if isinstance(event, AudioPacket):
+            self._packet_chars = len(message)
             return self._assembler.push(event)
         match event:
             case MarkPlayed(name) if name.isascii() and name.isdigit() and len(name) < 10:
@@ -44,6 +46,11 @@ class MediaSerializer:
             case StreamStopped():
                 return None
         return ()
+
+    def holds(self) -> tuple[int, int]:
+        """Return how long a message is, at least, that makes no media by itself, and how much more of them does."""
+        missing = self._assembler.missing_packets
+        return 9 * self._packet_chars // 10, (2 * missing - 1) * self._packet_chars // 2
 
     def send(self, media: AgentAudio) -> tuple[str, str]:
         """Return the messages that play a frame and ask when it has been played."""

@@ -72,6 +72,7 @@ class PhoneInput(DirectProcessor):
             self._waiting.extend(media)
         else:
             return
+        self._socket.hold(*self._serializer.holds())
         if self._passing_on is None:
             if self._loop.time() - self._passed_s > LEAST_APART_S:
                 self._pass_on()

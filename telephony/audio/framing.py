@@ -61,6 +61,12 @@ class FrameAssembler:
         self._frames = 0
         self._clock_offset_ms = 0
         self._late_in_a_row = 0
+        self._packet_bytes = self._frame_bytes
+
+    @property
+    def missing_packets(self) -> int:
+        """How many packets like the last one the next frame takes."""
+        return -((len(self._waiting) - self._frame_bytes) // self._packet_bytes)
 
     def push(self, packet: AudioPacket) -> list[CallerAudio]:
         """Take one packet; return the frames it completes (usually none or one, at most 2 s of them)."""
@@ -80,6 +86,7 @@ class FrameAssembler:
         elif gap_ms >= length_ms:
             self._fill(gap_ms)
         self._waiting += packet.payload
+        self._packet_bytes = len(packet.payload)
         return self._complete()
 
     @property

@@ -10,6 +10,7 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from websockets.asyncio.client import connect
 
 from agent.websocket import MOST_WAITING, EagerWebSocket
+from telephony.socket import HANDS_OVER, HOLDS
 
 
 @contextlib.asynccontextmanager
@@ -81,3 +82,34 @@ async def test_sending_to_a_phone_that_left_ends_the_call() -> None:
             phone.transport.abort()
         async with asyncio.timeout(5):
             await left.wait()
+
+
+async def test_packets_may_wait_for_those_that_make_a_frame_and_nothing_else_does() -> None:
+    app, takes = FastAPI(), []
+    over = asyncio.Event()
+
+    @app.websocket("/")
+    async def listen(websocket: WebSocket) -> None:
+        await websocket.accept()
+
+        def take(message: str | bytes | None) -> None:
+            takes.append((asyncio.get_running_loop().time(), message and message[:1]))
+            if message and message[:1] in "4k":
+                websocket.scope["extensions"][HOLDS](270, 1_050)
+            if message is None:
+                over.set()
+
+        websocket.scope["extensions"][HANDS_OVER](take)
+        websocket.scope["extensions"][HOLDS](270, 1_050)
+        await over.wait()
+
+    async with serving(app) as url:
+        async with connect(url, proxy=None, compression=None) as phone:
+            for message in ("1", "2", "3", "4", "1", "k", "2", "3", "4", "1", "2"):
+                await phone.send(message * (20 if message == "k" else 300))
+                await asyncio.sleep(0.03)
+        await over.wait()
+    assert "".join(str(first) for _, first in takes if first) == "12341k23412"
+    moments = [at for at, first in takes if first]
+    together = [index for index in range(1, len(moments)) if moments[index] - moments[index - 1] < 0.01]
+    assert together == [1, 2, 3, 5, 7, 8, 9]  # "1234", "1k", "2341", and "2" at the end

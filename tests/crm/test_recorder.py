@@ -204,7 +204,7 @@ async def test_a_full_disk_keeps_what_was_recorded(store: CallStore, recordings:
     monkeypatch.setattr(crm.tracks.os, "pwrite", write_while_there_is_room)
     recorder = CallRecorder(live.id, store, recordings)
     recorder.caller_audio(0, speech(1_000))
-    recorder._over.wait(1.3)
+    await asyncio.to_thread(recorder.flush)
     recorder.caller_audio(1_000, speech(1_000))
     recorder.caller_word(1_200, 1_900, "hello")
     await recorder.finish("caller_hung_up")

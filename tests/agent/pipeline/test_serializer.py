@@ -77,3 +77,19 @@ def test_a_frame_is_one_media_message_and_a_mark() -> None:
 )
 def test_nothing_that_arrives_raises(arrived: str | bytes) -> None:
     assert started().receive(arrived) in ((), None)
+
+
+@given(st.integers(1, 200))
+def test_packets_that_may_wait_make_no_frame(packet_ms: int) -> None:
+    serializer, held, least, until = started(), 0, 0, 0
+    waited = 0
+    for index in range(60):
+        packet = media(index * packet_ms, np.zeros(8 * packet_ms, np.int16))
+        made = serializer.receive(packet)
+        if len(packet) >= least and held + len(packet) < until:
+            assert not made
+            held += len(packet)
+            waited += 1
+        elif made:
+            held, (least, until) = 0, serializer.holds()
+    assert waited or packet_ms > 40
