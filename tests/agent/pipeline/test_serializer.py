@@ -83,7 +83,7 @@ def test_nothing_that_arrives_raises(arrived: str | bytes) -> None:
 def test_packets_that_may_wait_make_no_frame(packet_ms: int) -> None:
     serializer, held, least, until = started(), 0, 0, 0
     waited = 0
-    for index in range(60):
+    for index in range(200):
         packet = media(index * packet_ms, np.zeros(8 * packet_ms, np.int16))
         made = serializer.receive(packet)
         if len(packet) >= least and held + len(packet) < until:
