@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from agent.duplex import FRAME_MS
 from agent.logs import log_failure
 from agent.pipeline.ending import CallEnd, Ending
-from agent.pipeline.frames import PHONE_HZ
+from agent.pipeline.frames import PHONE_HZ, AgentAudio
 
 log = structlog.get_logger(__name__)
 
@@ -43,15 +43,6 @@ class Announcement:
     urgent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SpokenFrame:
-    """80 ms of an announcement, the words that begin in it, and the call's end if it is the last one."""
-
-    pcm: Pcm
-    text: str
-    ends: Ending | None
-
-
 class Announcer:
     """One call's. Without a voice nothing is said, an event says so, and what was to follow happens at once."""
 
@@ -61,8 +52,8 @@ class Announcer:
         self._end = end
         self._note = note
         self._making: set[asyncio.Task[None]] = set()
-        self._waiting: deque[tuple[Announcement, list[SpokenFrame]]] = deque()
-        self._playing: deque[SpokenFrame] = deque()
+        self._waiting: deque[tuple[Announcement, list[AgentAudio]]] = deque()
+        self._playing: deque[AgentAudio] = deque()
         self._waited_frames = 0
 
     @property
@@ -76,7 +67,7 @@ class Announcer:
         self._making.add(making)
         making.add_done_callback(self._making.discard)
 
-    def next_frame(self, *, agent_pauses: bool) -> SpokenFrame | None:
+    def next_frame(self, *, agent_pauses: bool) -> AgentAudio | None:
         """Return what is to be heard in place of the agent's next frame; None for the agent itself."""
         if not self._playing and self._waiting:
             announcement, frames = self._waiting[0]
@@ -113,7 +104,7 @@ class Announcer:
             return None
 
 
-def _frames(announcement: Announcement, pcm: Pcm) -> list[SpokenFrame]:
+def _frames(announcement: Announcement, pcm: Pcm) -> list[AgentAudio]:
     """Cut a sentence into frames; its words are spread over them by their length."""
     whole = np.pad(pcm, (0, -len(pcm) % _FRAME_SAMPLES)).astype(np.int16).reshape(-1, _FRAME_SAMPLES)
     words = [f" {word}" for word in announcement.text.split()]
@@ -125,6 +116,6 @@ def _frames(announcement: Announcement, pcm: Pcm) -> list[SpokenFrame]:
         said += len(word)
     last = len(whole) - 1
     return [
-        SpokenFrame(frame, text, announcement.ends if index == last else None)
+        AgentAudio(frame, text, ends=announcement.ends if index == last else None)
         for index, (frame, text) in enumerate(zip(whole, texts, strict=True))
     ]

@@ -13,6 +13,7 @@ import numpy as np
 from agent.duplex import FRAME_MS, AgentFrame
 from agent.pipeline.announcer import Announcement, Announcer, Note, Pcm, Speak
 from agent.pipeline.ending import AGENT_HUNG_UP, CallEnd, Ending
+from agent.pipeline.frames import AgentAudio
 from agent.pipeline.levels import SilenceGate, rms_of
 from agent.pipeline.phrases import PhraseFinder
 from agent.pipeline.ring_back import RINGS_AFTER_S, RingBack
@@ -45,20 +46,6 @@ class Duties:
     patience: Patience = field(default_factory=Patience)
     speak: Speak | None = None
     may_hand_off: Callable[[Handoff], bool] = lambda handoff: bool(handoff.to)
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What the caller hears for one frame: 8 kHz int16, the words begun in it, what it ends.
-
-    Where it ``rings`` it is no speech.
-    """
-
-    pcm: Pcm
-    text: str
-    silent: bool
-    ends: Ending | None = None
-    rings: bool = False
 
 
 class Attendant:
@@ -141,34 +128,36 @@ class Attendant:
             self._was_asked = True
             self._announcer.announce(Announcement("still_there", STILL_THERE))
 
-    def said(self, frame: AgentFrame, pcm: Pcm) -> Said:
+    def said(self, frame: AgentFrame, pcm: Pcm) -> AgentAudio:
         """Take the agent's next frame and its audio as 8 kHz int16; return what the caller is to hear."""
         self._ring_back.stop()
         if self._is_over:
-            return Said(np.zeros_like(pcm), "", True)
+            return AgentAudio(np.zeros_like(pcm), silent=True)
         level = rms_of(pcm)
         is_open = self._gate.is_open(level, has_text=bool(frame.text))
         ours = self._announcer.next_frame(agent_pauses=not is_open)
         if ours is not None:
-            return self._heard_last(Said(ours.pcm, ours.text, False, AGENT_HUNG_UP if frame.ends_call else ours.ends))
+            return self._heard_last(
+                AgentAudio(ours.pcm, ours.text, ends=AGENT_HUNG_UP if frame.ends_call else ours.ends)
+            )
         if is_open:
             self._watch.said()
             self.loudness.add(level)
         ends = AGENT_HUNG_UP if frame.ends_call else self._handed_off(frame.text, is_open)
-        return self._heard_last(Said(pcm if is_open else np.zeros_like(pcm), frame.text, not is_open, ends))
+        return self._heard_last(AgentAudio(pcm if is_open else np.zeros_like(pcm), frame.text, not is_open, ends))
 
-    def waited(self, waited_s: float) -> Said | None:
+    def waited(self, waited_s: float) -> AgentAudio | None:
         """The engine has sent nothing for so long; return what the caller is to hear for a frame of theirs, if any."""
         if self._is_over:
             return None
         ours = self._announcer.next_frame(agent_pauses=True) if waited_s >= OURS_AFTER_S else None
         if ours is not None:
-            return self._heard_last(Said(ours.pcm, ours.text, False, ours.ends))
+            return self._heard_last(AgentAudio(ours.pcm, ours.text, ends=ours.ends))
         if waited_s < RINGS_AFTER_S and not self._ring_back.rings:
             return None
-        return Said(self._ring_back.next_frame(), "", True, rings=True)
+        return AgentAudio(self._ring_back.next_frame(), silent=True, rings=True)
 
-    def _heard_last(self, said: Said) -> Said:
+    def _heard_last(self, said: AgentAudio) -> AgentAudio:
         """Let nothing more be heard after what ends the call."""
         if said.ends:
             self._is_over = True

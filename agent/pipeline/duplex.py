@@ -26,7 +26,7 @@ from pipecat.utils.time import time_now_iso8601
 
 from agent.duplex import FRAME_MS, AgentFrame, DuplexSession, EngineLost, HeardWord
 from agent.logs import log_failure
-from agent.pipeline.attendant import Attendant, Said
+from agent.pipeline.attendant import Attendant
 from agent.pipeline.direct import DirectProcessor
 from agent.pipeline.ending import CallEnd, Ending
 from agent.pipeline.frames import AgentAudio, Media, ResponseTimingFrame
@@ -149,9 +149,10 @@ class DuplexProcessor(DirectProcessor):
         if said.text or self._frames_since_text is not None:
             await self._tell(said.text)
 
-    def _send(self, said: Said) -> None:
-        self.hand_on(AgentAudio(said.pcm, self._said_frames, said.silent, said.ends, said.rings))
+    def _send(self, said: AgentAudio) -> None:
+        said.index = self._said_frames
         self._said_frames += 1
+        self.hand_on(said)
 
     async def _transcribe(self, heard: tuple[HeardWord, ...]) -> None:
         """Send the caller's words upstream, in media time: that of the session, which began some frames later."""

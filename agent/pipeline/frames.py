@@ -16,17 +16,18 @@ PHONE_HZ = 8_000
 
 @dataclass(slots=True)
 class AgentAudio:
-    """80 ms of the agent, [640] int16 at 8 kHz; ``index`` counts them. ``ends`` is what follows once it was
-    heard. ``at_ms`` is media time when it was sent.
+    """80 ms of the agent, [640] int16 at 8 kHz, and the words that begin in it. ``ends`` is what follows once it was
+    heard. ``index`` counts what was said, ``at_ms`` is media time when it was sent.
 
     Where it ``rings`` it is a tone of ours, which is nobody's speech; like silence, it may be left out.
     """
 
     pcm: NDArray[np.int16]
-    index: int
+    text: str = ""
     silent: bool = False
     ends: Ending | None = None
     rings: bool = False
+    index: int = 0
     at_ms: int = 0
 
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from agent.duplex import FRAME_SAMPLES, AgentFrame, Samples
 from agent.pipeline import announcer as announcer_module
 from agent.pipeline.announcer import PAUSE_WITHIN_FRAMES, Announcement, Announcer
-from agent.pipeline.attendant import Attendant, Duties, Said
+from agent.pipeline.attendant import Attendant, Duties
 from agent.pipeline.ending import AGENT_HUNG_UP, CallEnd
+from agent.pipeline.frames import AgentAudio
 from personas.library import load_library
 
 LOUD = (np.full(640, 3_000) * np.tile([1, -1], 320)).astype(np.int16)
@@ -80,7 +81,7 @@ moments = st.one_of(
 
 @given(st.lists(moments, max_size=120))
 def test_whatever_happens_there_is_one_end_and_nothing_is_heard_after_it(happening: list[tuple]) -> None:
-    async def live() -> list[Said]:
+    async def live() -> list[AgentAudio]:
         attendant = Attendant(Duties(BANK, speak=speak, may_hand_off=lambda handoff: True), CallEnd(), lambda *_: None)
         said = []
         for kind, *values in happening:
