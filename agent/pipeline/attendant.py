@@ -137,9 +137,8 @@ class Attendant:
         is_open = self._gate.is_open(level, has_text=bool(frame.text))
         ours = self._announcer.next_frame(agent_pauses=not is_open)
         if ours is not None:
-            return self._heard_last(
-                AgentAudio(ours.pcm, ours.text, ends=AGENT_HUNG_UP if frame.ends_call else ours.ends)
-            )
+            ours.ends = AGENT_HUNG_UP if frame.ends_call else ours.ends
+            return self._heard_last(ours)
         if is_open:
             self._watch.said()
             self.loudness.add(level)
@@ -152,7 +151,7 @@ class Attendant:
             return None
         ours = self._announcer.next_frame(agent_pauses=True) if waited_s >= OURS_AFTER_S else None
         if ours is not None:
-            return self._heard_last(AgentAudio(ours.pcm, ours.text, ends=ours.ends))
+            return self._heard_last(ours)
         if waited_s < RINGS_AFTER_S and not self._ring_back.rings:
             return None
         return AgentAudio(self._ring_back.next_frame(), silent=True, rings=True)
