@@ -26,7 +26,8 @@ PROMPT_FRAMES = 300
 BATCH = 8
 
 _PARTS = 6
-_TURNS = 15
+_TURNS = 40
+"""Ticks whose median counts: some seconds of them, so that a burst of other work does not decide."""
 
 Progress = Callable[[str], None]
 
