@@ -28,7 +28,7 @@ class EagerWebSocket(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self._take: Take | None = None
         self._held = b""
-        self._held_from = self._held_until = 0
+        self._packet_bytes = self._packets = 0
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -45,15 +45,16 @@ class EagerWebSocket(WebSocketsSansIOProtocol):
             self.read_paused = False
             self.transport.resume_reading()
 
-    def _hold(self, least_bytes: int, until_bytes: int) -> None:
-        self._held_from, self._held_until = least_bytes, until_bytes
+    def _hold(self, packet_bytes: int, packets: int) -> None:
+        self._packet_bytes, self._packets = packet_bytes, packets
 
     def data_received(self, data: bytes) -> None:
+        is_packet = 10 * abs(len(data) - self._packet_bytes) < self._packet_bytes
         data = self._held + data
-        if len(data) < self._held_until and len(data) - len(self._held) >= self._held_from:
-            self._held = data
+        if is_packet and self._packets > 1:
+            self._held, self._packets = data, self._packets - 1
         else:
-            self._held, self._held_until = b"", 0
+            self._held, self._packets = b"", 0
             super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -151,9 +151,9 @@ class MediaSocket(Protocol):
         once the other side is gone. ``receive`` is for those who did not ask for this."""
         ...
 
-    def hold(self, least_bytes: int, until_bytes: int) -> None:
-        """Messages of ``least_bytes`` or more may wait until ``until_bytes`` of them are there or something shorter
-        comes; a hint, which holds for one time."""
+    def hold(self, packet_bytes: int, packets: int) -> None:
+        """Messages of about ``packet_bytes`` may wait until so many of them are there, or anything else comes; a hint,
+        which holds for one time."""
         ...
 
     async def send(self, *messages: str) -> None:

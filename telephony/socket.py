@@ -86,9 +86,9 @@ class RouteSocket:
         if self._over:
             take(None)
 
-    def hold(self, least_bytes: int, until_bytes: int) -> None:
+    def hold(self, packet_bytes: int, packets: int) -> None:
         if self._hold is not None:
-            self._hold(least_bytes, until_bytes)
+            self._hold(packet_bytes, packets)
 
     async def _watch(self, hand_over: Callable[[Take], None]) -> None:
         """Be called with each message by the server."""

@@ -48,9 +48,8 @@ class MediaSerializer:
         return ()
 
     def holds(self) -> tuple[int, int]:
-        """Return how long a message is, at least, that makes no media by itself, and how much more of them does."""
-        missing = self._assembler.missing_packets
-        return 9 * self._packet_chars // 10, (2 * missing - 1) * self._packet_chars // 2
+        """Return the length of the messages that make the next frame, and how many it takes."""
+        return self._packet_chars, self._assembler.missing_packets
 
     def send(self, media: AgentAudio) -> tuple[str, str]:
         """Return the messages that play a frame and ask when it has been played."""

@@ -95,12 +95,12 @@ async def test_packets_may_wait_for_those_that_make_a_frame_and_nothing_else_doe
         def take(message: str | bytes | None) -> None:
             takes.append((asyncio.get_running_loop().time(), message and message[:1]))
             if message and message[:1] in "4k":
-                websocket.scope["extensions"][HOLDS](270, 1_050)
+                websocket.scope["extensions"][HOLDS](305, 4)
             if message is None:
                 over.set()
 
         websocket.scope["extensions"][HANDS_OVER](take)
-        websocket.scope["extensions"][HOLDS](270, 1_050)
+        websocket.scope["extensions"][HOLDS](305, 4)
         await over.wait()
 
     async with serving(app) as url:
