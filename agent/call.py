@@ -17,6 +17,7 @@ from agent.pipeline.attendant import Duties
 from agent.pipeline.build import CallPipeline
 from agent.pipeline.ending import CallEnd, Ending
 from agent.pipeline.opening_session import OpeningSession
+from agent.pipeline.ring_back import rings_until
 from agent.pipeline.watch import Patience
 from agent.role import role_for
 from crm.call import Call, Handoff
@@ -72,7 +73,8 @@ async def claim_call(board: Switchboard, socket: MediaSocket) -> Call:
     """
     start = socket.start
     try:
-        return await board.calls.claim(start.call_id, start.account_id, start.parameters.get(NONCE, ""))
+        claimed = board.calls.claim(start.call_id, start.account_id, start.parameters.get(NONCE, ""))
+        return await rings_until(claimed, socket)
     except NonceRefused as error:
         raise BadStream(str(error)) from None
 

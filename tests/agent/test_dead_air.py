@@ -1,6 +1,9 @@
 """Nobody is left in silence while an agent takes its time: it rings until the agent is there, and keys work."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -153,3 +156,24 @@ async def test_nobody_is_in_dead_air_by_the_clock(open_exchange: Open) -> None:
     first, second = await where.state.calls.parts("twilio", result.call_id)
     assert len(await late_events(where, second.id)) == 1
     assert not await late_events(where, first.id)
+
+
+async def test_it_rings_while_the_database_is_locked_by_the_clock(open_exchange: Open, tmp_path: Path) -> None:
+    """The socket is there, but which call it carries can't be looked up yet."""
+    where = await open_exchange(ScriptedEngine(lambda index: AgentFrame(index, TONE)))
+    call_id = new_sid("CA")
+    nonce = nonce_of(await where.ring(call_id))
+    with closing(sqlite3.connect(tmp_path / "parley.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        async with where.stream(call_id, nonce) as stream:
+            began_s = asyncio.get_running_loop().time()
+            while not (await stream.heard()).any():
+                pass
+            assert asyncio.get_running_loop().time() - began_s < 2
+            assert (await where.state.calls.call_by_carrier_id("twilio", call_id)).status == "ringing"
+            other.execute("COMMIT")
+            await stream.frames(2)
+            await stream.receive("mark", 10)
+            await stream.send("stop", stop={})
+            await stream.closed()
+    assert (await where.row(call_id)).outcome == "caller_hung_up"
