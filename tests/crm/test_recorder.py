@@ -13,6 +13,7 @@ import pytest
 import soundfile
 from sqlalchemy import text
 
+import crm.recorder
 from crm.call import Call, Handoff
 from crm.recorder import CallRecorder
 from crm.recordings import Recordings
@@ -270,3 +271,26 @@ async def test_twenty_calls_leave_no_thread_or_file_open(store: CallStore, recor
 
 def open_files() -> list[str]:
     return [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_call_that_cannot_be_kept_costs_no_other_its_recording(
+    store: CallStore, recordings: Recordings, new_call, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(crm.recorder, "FLUSH_S", 0.05)
+    broken, whole = [
+        CallRecorder((await store.open_call(new_call(f"CA{index}"))).call.id, store, recordings) for index in range(2)
+    ]
+    tries = threading.Semaphore(0)
+
+    def fail() -> None:
+        tries.release()
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr(broken, "flush", fail)
+    whole.caller_audio(0, speech(1_000))
+    for _ in range(3):  # after the second the first round is over
+        assert await asyncio.to_thread(tries.acquire, timeout=5)
+    assert b"clock" in recordings.journal(whole.call_id).read_bytes()
+    await asyncio.gather(broken.finish("caller_hung_up"), whole.finish("caller_hung_up"))
+    assert (await store.call(broken.call_id)).status == "ended"
