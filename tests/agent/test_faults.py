@@ -12,11 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent.duplex import AgentFrame
 from agent.pipeline import transport
+from agent.websocket import EagerWebSocket
 from telephony.carriers.twilio.media import TwilioMedia
 from telephony.media import MessageIgnored
 from tests.agent.conftest import Open
-from tests.agent.exchange import RawStream, burst
+from tests.agent.exchange import TONE, RawStream, ScriptedEngine, burst
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 JSON = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner))
@@ -104,6 +106,39 @@ async def test_a_half_open_socket_is_given_up(open_exchange: Open, monkeypatch: 
             await assert_is_heard(neighbour, 4)
             assert where.state.engine.capacity().used == 1
             dead.socket.transport.abort()
+
+
+async def test_a_phone_that_takes_nothing_for_a_while_gets_all_of_it_in_order(
+    open_exchange: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, late = EagerWebSocket.connection_made, transport.PhoneOutput._send_late
+    waited = []
+
+    def with_small_buffers(self: EagerWebSocket, connection: asyncio.Transport) -> None:
+        made(self, connection)
+        connection.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+        connection.set_write_buffer_limits(high=2_000)
+
+    async def send_late(self: transport.PhoneOutput) -> None:
+        waited.append(len(self._unsent))
+        await late(self)
+
+    monkeypatch.setattr(EagerWebSocket, "connection_made", with_small_buffers)
+    monkeypatch.setattr(transport.PhoneOutput, "_send_late", send_late)
+    where = await open_exchange(ScriptedEngine(lambda index: AgentFrame(index, TONE)))
+    async with where.call() as stream:
+        await stream.frames(1)
+        await stream.receive("mark")
+        stream.socket.transport.pause_reading()
+        await stream.frames(200)
+        await asyncio.sleep(0.5)
+        stream.socket.transport.resume_reading()
+        names = [int((await stream.receive("mark"))["mark"]["name"]) for _ in range(200)]
+        assert names == list(range(1, 201))
+        await stream.send("stop", stop={})
+        await stream.closed()
+    assert waited
+    assert (await where.row(stream.call_id)).outcome == "caller_hung_up"
 
 
 async def test_stalls_of_the_loop_lose_nothing_and_leave_no_backlog(open_exchange: Open) -> None:
