@@ -29,11 +29,16 @@ async def until_there_are(count: int, pid: int) -> set[int]:
             await asyncio.sleep(0.1)
 
 
-async def calls_by_outcome(url: str) -> dict[str, float]:
-    async with httpx.AsyncClient(trust_env=False) as http:
-        text = (await http.get(url + "/metrics")).text
-    lines = [line for line in text.splitlines() if line.startswith("parley_calls_total{")]
-    return {line.split('"')[1]: float(line.split()[-1]) for line in lines}
+async def outcomes_of(calls: int, url: str) -> dict[str, float]:
+    """Return how many calls ended how, once so many did: they are counted when their recordings are closed."""
+    async with asyncio.timeout(15), httpx.AsyncClient(trust_env=False) as http:
+        while True:
+            text = (await http.get(url + "/metrics")).text
+            lines = [line for line in text.splitlines() if line.startswith("parley_calls_total{")]
+            counts = {line.split('"')[1]: float(line.split()[-1]) for line in lines}
+            if sum(counts.values()) >= calls:
+                return counts
+            await asyncio.sleep(0.1)
 
 
 async def test_calls_go_on_when_a_worker_is_killed_and_when_all_are_told_to_stop(
@@ -48,7 +53,7 @@ async def test_calls_go_on_when_a_worker_is_killed_and_when_all_are_told_to_stop
         results = await asyncio.gather(*(phone.call(caller(seed), to_number=NUMBER) for seed in range(4)))
         assert [result.ended_by for result in results] == ["caller"] * 4
         assert all(result.heard.any() for result in results)
-        assert await calls_by_outcome(url) == {"caller_hung_up": 4}  # of both processes, whichever is asked
+        assert await outcomes_of(4, url) == {"caller_hung_up": 4}  # of both processes, whichever is asked
 
         os.kill(pids.pop(), signal.SIGKILL)
         await until_there_are(2, process.pid)
