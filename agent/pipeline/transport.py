@@ -7,7 +7,7 @@ source needs neither.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pipecat.frames.frames import Frame, StartFrame
 from pipecat.processors.frame_processor import FrameDirection
@@ -63,15 +63,13 @@ class PhoneInput(DirectProcessor):
         """Turn a message into what waits for the call; three of four packets make nothing yet."""
         if self._is_over:
             return
-        media = () if message is None else self._serializer.receive(message)
-        if message is None:
-            self._waiting.append(SOCKET_DROPPED)
-        elif media is None:
-            self._waiting.append(CALLER_HUNG_UP)
-        elif media:
-            self._waiting.extend(media)
-        else:
+        media: Sequence[Media | Ending] | None
+        media = (SOCKET_DROPPED,) if message is None else self._serializer.receive(message)
+        if media is None:
+            media = (CALLER_HUNG_UP,)
+        if not media:
             return
+        self._waiting.extend(media)
         self._socket.hold(*self._serializer.holds())
         if self._passing_on is None:
             if self._loop.time() - self._passed_s > LEAST_APART_S:
