@@ -29,9 +29,9 @@ from crm.recorder import recover_lost_calls
 from crm.recordings import Recordings
 from crm.store import CallStore
 from personas import migrate
-from personas.accounts import ensure_admin
+from personas.accounts import AccountError, ensure_admin
 from personas.admin import console
-from personas.db import Database, DatabaseError
+from personas.db import Database
 from personas.store import PersonaStore
 from telephony.carriers.twilio.carrier import TwilioCarrier
 from telephony.limits import LineLimits
@@ -100,8 +100,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state, settings = app.state, app.state.settings
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(state.database.close)
-        await asyncio.to_thread(_migrate, settings.database)
-        state.admin_password = await ensure_admin(state.database, settings.admin_password.get_secret_value())
+        await asyncio.to_thread(migrate.make_ready, settings.database)
+        state.admin_password = await _first_user(state.database, settings)
         lost = await recover_lost_calls(state.calls, state.recordings)
         if lost:
             log.warning("calls were lost when the server stopped", calls=lost)
@@ -115,16 +115,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-def _migrate(database_url: str) -> None:
-    """Bring SQLite up to date; a shared database is migrated by whoever runs it.
-
-    Raises:
-        DatabaseError: it can't be used, or is not up to date.
-    """
-    if migrate.sync_url(database_url).get_backend_name() == "sqlite":
-        migrate.upgrade(database_url)
-    elif not migrate.is_current(database_url):
-        raise DatabaseError("The database is not at this version's state; run `parley db upgrade` first.")
+async def _first_user(database: Database, settings: Settings) -> str | None:
+    try:
+        return await ensure_admin(database, settings.admin_password.get_secret_value())
+    except AccountError as error:
+        raise SettingsError(f"PARLEY_ADMIN_PASSWORD: {error}.") from None
 
 
 def _patience(settings: Settings) -> Patience:

@@ -12,6 +12,8 @@ imports nothing of ours but this module.
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -223,15 +225,20 @@ def load_engine(name: str, options: Mapping[str, str]) -> DuplexEngine:
         EngineUnavailable: no such engine, or a package it needs is not installed.
     """
     if not name.isidentifier():
-        raise EngineUnavailable(f"PARLEY_ENGINE: {name!r} is not an engine's name; try 'cascade'.")
+        raise EngineUnavailable(f"PARLEY_ENGINE: {name!r} is not an engine's name; choose {_engines()}.")
     package = f"agent.engines.{name}"
     try:
         module = import_module(package)
     except ModuleNotFoundError as error:
         if error.name == package:
-            raise EngineUnavailable(f"PARLEY_ENGINE: there is no engine {name!r}; try 'cascade'.") from error
+            raise EngineUnavailable(f"PARLEY_ENGINE: there is no engine {name!r}; choose {_engines()}.") from error
         raise EngineUnavailable(
             f"The engine {name!r} needs the package {error.name!r}, which is not installed; "
             f"install Parley with the extra that holds it (see README, Engines)."
         ) from error
     return module.create(options)
+
+
+def _engines() -> str:
+    """Return the names of the folders beside this port, for people."""
+    return " or ".join(each.name for each in iter_modules([str(Path(__file__).parent / "engines")]))

@@ -1,11 +1,18 @@
 """Every setting of Parley; the only reader of the environment."""
 
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
+
+PREFIX, DOTENV = "PARLEY_", ".env"
 
 
 class SettingsError(Exception):
@@ -15,7 +22,7 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """Read from environment variables ``PARLEY_…`` or a file ``.env`` in the working directory."""
 
-    model_config = SettingsConfigDict(env_prefix="PARLEY_", env_file=".env", extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=DOTENV, extra="ignore", env_ignore_empty=True)
 
     # Where things are kept
     data_dir: Path = Field(
@@ -192,9 +199,23 @@ class Settings(BaseSettings):
     @classmethod
     def _is_origin(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
-            raise ValueError("must begin with https:// (or http:// for tests)")
+            raise ValueError("must begin with https:// (or http:// for tests) and name a host")
         if value.count("/") > 2:
             raise ValueError("must be an origin without a path, e.g. https://calls.example.com")
+        return _with_host(value)
+
+    @field_validator("twilio_api_url")
+    @classmethod
+    def _is_web_address(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("must begin with https://, e.g. https://api.dublin.ie1.twilio.com")
+        return _with_host(value)
+
+    @field_validator("twilio_account_sid")
+    @classmethod
+    def _is_account(cls, value: str) -> str:
+        if value and not (value.startswith("AC") and value.isalnum()):
+            raise ValueError("must be an account SID: AC with more letters and digits, from Twilio's console")
         return value
 
     @property
@@ -250,5 +271,41 @@ def load(**overrides: object) -> Settings:
     try:
         return Settings(**overrides)  # pyright: ignore[reportArgumentType]
     except ValidationError as error:
-        lines = [f"PARLEY_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors(include_input=False)]
-        raise SettingsError("; ".join(lines)) from None
+        raise SettingsError(" ".join(_sentence(str(each["loc"][0]), each) for each in error.errors())) from None
+
+
+def misspelt() -> dict[str, str]:
+    """Return variables of the environment or ``.env`` that are no setting, and the setting that each resembles."""
+    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    given = sorted({name.upper() for name in (*os.environ, *DotEnvSettingsSource(Settings).env_vars)} - set(known))
+    near = {name: get_close_matches(name, known, n=1, cutoff=0.85) for name in given if name.startswith(PREFIX)}
+    return {name: found[0] for name, found in near.items() if found}
+
+
+def _with_host(url: str) -> str:
+    host = urlsplit(url).hostname
+    if url and (not host or any(letter.isspace() for letter in url)):
+        raise ValueError("must name a host and hold no space, e.g. https://calls.example.com")
+    return url
+
+
+def _sentence(name: str, problem: Mapping[str, Any]) -> str:
+    """Return what a setting must be; never what it was, which may be a secret."""
+    variable = f"{PREFIX}{name.upper()}"
+    if problem["type"] == "value_error":
+        return f"{variable} {problem['ctx']['error']}."
+    return f"{variable} must be {_wanted(Settings.model_fields[name])}."
+
+
+def _wanted(field: FieldInfo) -> str:
+    """Return in words what values a setting takes."""
+    if choices := [each for each in get_args(field.annotation) if isinstance(each, str)]:
+        return ("empty or " if "" in choices else "") + " or ".join(filter(None, choices))
+    words = {bool: "true or false", int: "a whole number", float: "a number"}.get(field.annotation or str, "text")
+    bounds = {
+        name: getattr(limit, name) for limit in field.metadata for name in ("ge", "gt", "le") if hasattr(limit, name)
+    }
+    if "le" not in bounds:
+        return words
+    least = f", {bounds['ge']} to" if "ge" in bounds else f" above {bounds['gt']}, at most"
+    return f"{words}{least} {bounds['le']}"

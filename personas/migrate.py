@@ -59,6 +59,18 @@ def is_current(database_url: str) -> bool:
     return current_revision(database_url) == newest_revision()
 
 
+def make_ready(database_url: str) -> None:
+    """Bring SQLite up to date; a shared database is migrated by whoever runs it. Blocks.
+
+    Raises:
+        DatabaseError: it can't be used, or is not up to date.
+    """
+    if sync_url(database_url).get_backend_name() == "sqlite":
+        upgrade(database_url)
+    elif not is_current(database_url):
+        raise DatabaseError("The database's tables are not there or not this version's; run `parley db upgrade` first.")
+
+
 def sync_url(database_url: str) -> URL:
     """Return ``database_url`` with the blocking driver that migrations use.
 
@@ -97,4 +109,7 @@ def _config(database_url: str) -> Config:
 
 def _unusable(error: Exception) -> DatabaseError:
     reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-    return DatabaseError(f"The database of PARLEY_DATABASE_URL can't be used: {reason}")
+    return DatabaseError(
+        f"The database of PARLEY_DATABASE_URL can't be used: {reason.rstrip('.')}. "
+        "See that it runs and that address, name, user and password in the URL are right."
+    )

@@ -219,12 +219,11 @@ def _with_store(work: "Callable[[PersonaStore], Awaitable[T]]") -> T:
 async def _store() -> "AsyncIterator[PersonaStore]":
     from agent.settings import settings
     from personas import migrate
-    from personas.db import Database, DatabaseError
+    from personas.db import Database
     from personas.store import PersonaStore
 
     url = settings().database
-    if not await asyncio.to_thread(migrate.is_current, url):
-        raise DatabaseError("The database's tables are not there or not this version's; run `parley db upgrade` first.")
+    await asyncio.to_thread(migrate.make_ready, url)
     database = Database(url)
     try:
         yield PersonaStore(database)

@@ -20,7 +20,7 @@ MARKS = {"pass": "[green]✓[/green]", "fail": "[red]✗[/red]", "na": "[dim]–
 
 def score(
     call_id: Annotated[
-        str, typer.Argument(help="The call's id, as the list of calls shows it.", show_default=False)
+        str, typer.Argument(help="The call's id: the last part of its page's address.", show_default=False)
     ] = "",
     every: Annotated[bool, typer.Option("--all", help="Score every call again; earlier scores are kept.")] = False,
     unscored: Annotated[bool, typer.Option("--unscored", help="Score the calls that have no score yet.")] = False,
@@ -98,12 +98,11 @@ async def _stores() -> "AsyncIterator[tuple[CallStore, PersonaStore]]":
     from agent.settings import settings
     from crm.store import CallStore
     from personas import migrate
-    from personas.db import Database, DatabaseError
+    from personas.db import Database
     from personas.store import PersonaStore
 
     url = settings().database
-    if not await asyncio.to_thread(migrate.is_current, url):
-        raise DatabaseError("The database's tables are not there or not this version's; run `parley db upgrade` first.")
+    await asyncio.to_thread(migrate.make_ready, url)
     database = Database(url)
     try:
         yield CallStore(database), PersonaStore(database)
@@ -124,7 +123,7 @@ def _show(results: "dict[str, Scorecard | str]") -> None:
 
     console = Console()
     if not results:
-        console.print("Every call has a score.")
+        console.print("There is nothing to score: no call has words that are not scored.")
     for name, result in results.items():
         if isinstance(result, str):
             typer.echo(f"{name}: {result}", err=True)

@@ -122,7 +122,9 @@ async def _introduce(server: "RunningServer") -> None:
 
 
 def _missing(settings: "Settings", any_personas: bool, any_numbers: bool) -> list[str]:
-    missing = []
+    from agent.settings import misspelt
+
+    missing = [f"{name} is no setting; did you mean {meant}?" for name, meant in misspelt().items()]
     if not settings.auth_tokens:
         missing.append("PARLEY_TWILIO_AUTH_TOKEN is not set: every call is refused until it is.")
     if not settings.public_url.startswith("https:"):

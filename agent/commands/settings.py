@@ -1,5 +1,6 @@
 """`parley settings`: every setting with its value, or the reference page of the documentation."""
 
+import re
 from typing import Annotated, Any
 
 import typer
@@ -32,6 +33,8 @@ def _shown(value: Any, form: str = "{}") -> str:
     """Return a setting's value for a person; a secret is never shown, only that it is set."""
     if isinstance(value, SecretStr):
         return "(set)" if value.get_secret_value() else "(empty)"
+    if "://" in str(value):
+        value = re.sub(r"(?<=://)([^/@]*):[^/]*@", r"\1:***@", str(value))  # as a database's URL may hold one
     return form.format(value) if str(value) else "(empty)"
 
 

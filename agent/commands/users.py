@@ -65,7 +65,7 @@ def _with_accounts(work: Callable[["Accounts"], Awaitable[T]]) -> T:
     from agent.settings import settings
     from personas import migrate
     from personas.accounts import Accounts
-    from personas.db import Database, DatabaseError
+    from personas.db import Database
 
     async def run() -> T:
         database = Database(url)
@@ -75,8 +75,7 @@ def _with_accounts(work: Callable[["Accounts"], Awaitable[T]]) -> T:
             await database.close()
 
     url = settings().database
-    if not migrate.is_current(url):
-        raise DatabaseError("The database's tables are not there or not this version's; run `parley db upgrade` first.")
+    migrate.make_ready(url)
     return asyncio.run(run())
 
 

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from agent.app import create_app
+from agent.duplex import EngineUnavailable
 from agent.engines.loopback import LoopbackEngine
 from agent.server import serving
 from agent.settings import SettingsError, load
@@ -90,6 +91,16 @@ async def test_a_database_that_is_not_there(tmp_path: Path) -> None:
 async def test_a_shared_database_is_not_migrated_behind_anybodys_back(tmp_path: Path, empty_database_url: str) -> None:
     with pytest.raises(DatabaseError, match="parley db upgrade"):
         await start(data_dir=tmp_path, database_url=empty_database_url)
+
+
+async def test_a_short_password_names_its_setting(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^PARLEY_ADMIN_PASSWORD: .*8 to 256"):
+        await start(data_dir=tmp_path, admin_password="short")
+
+
+def test_an_unknown_engine_names_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(EngineUnavailable, match="choose cascade or loopback or personaplex or remote"):
+        create_app(load(data_dir=tmp_path, engine="Cascade"))
 
 
 def test_a_short_session_secret(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from agent.commands import db, users
 from agent.settings import settings
 from personas.accounts import AccountError, Accounts, User
-from personas.db import Database, DatabaseError
+from personas.db import Database
 
 Parley = Callable[..., Result]
 
@@ -62,9 +62,7 @@ def test_users_come_change_and_go(parley: Parley, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_is_said(parley: Parley) -> None:
-    with pytest.raises(DatabaseError, match="parley db upgrade"):
-        parley("users", "list")
-    parley("db", "upgrade")
+    assert parley("users", "list").stdout == ""
     parley("users", "add", "ann", "--make-up")
     with pytest.raises(AccountError, match="only user"):
         parley("users", "remove", "ann")

@@ -1,0 +1,67 @@
+"""A setting that can't be used is one sentence that names it and what it must be, and never its value."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.commands.settings import _shown
+from agent.settings import Settings, SettingsError, load, misspelt
+
+WRONG = {
+    "PORT": ("x", "must be a whole number, 0 to 65535."),
+    "MAX_CALL_S": ("0", "must be a number above 0, at most 86400."),
+    "LOG_LEVEL": ("loud", "must be debug or info or warning or error."),
+    "ENGINE_KV": ("fp4", "must be empty or fp8."),
+    "SCORE_CALLS": ("maybe", "must be true or false."),
+    "PUBLIC_URL": ("calls.example.com", "must begin with https:// (or http:// for tests) and name a host."),
+    "TWILIO_API_URL": ("api.twilio.com", "must begin with https://, e.g. https://api.dublin.ie1.twilio.com."),
+    "TWILIO_ACCOUNT_SID": ("foo", "must be an account SID: AC with more letters and digits, from Twilio's console."),
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_value_is_told_in_words(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    value, sentence = WRONG[name]
+    monkeypatch.setenv(f"PARLEY_{name}", value)
+    with pytest.raises(SettingsError) as told:
+        load()
+    assert str(told.value) == f"PARLEY_{name} {sentence}"
+
+
+@pytest.mark.parametrize("url", ["https://", "https://calls example.com", "https://calls.example.com/path"])
+def test_an_origin_names_a_host_and_no_path(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"^PARLEY_PUBLIC_URL must .*\.$"):
+        load(public_url=url)
+
+
+@pytest.mark.parametrize("name", [name for name, field in Settings.model_fields.items() if field.metadata])
+def test_every_range_is_told_in_words(name: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^PARLEY_{name.upper()} must be a (whole )?number.* \d+(\.0)?\.$"):
+        load(**{name: 1e9})
+
+
+def test_all_wrong_settings_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_PORT", "x")
+    monkeypatch.setenv("PARLEY_WORKERS", "0")
+    with pytest.raises(SettingsError, match=r"PARLEY_PORT must .*\. PARLEY_WORKERS must .*\."):
+        load()
+
+
+def test_a_misspelt_variable_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_SESION_SECRET", "x")
+    monkeypatch.setenv("PARLEY_SERVICE_HOST", "10.0.0.1")  # what Kubernetes sets for a service named parley
+    (tmp_path / ".env").write_text("PARLEY_PUBLIC_ULR=https://calls.example.com\nPARLEY_PORT=80\n")
+    found = misspelt()
+    assert found["PARLEY_SESION_SECRET"] == "PARLEY_SESSION_SECRET"
+    assert found["PARLEY_PUBLIC_ULR"] == "PARLEY_PUBLIC_URL"
+    assert not {"PARLEY_SERVICE_HOST", "PARLEY_PORT"} & set(found)
+
+
+def test_a_password_in_a_url_is_not_shown() -> None:
+    assert _shown("postgresql+psycopg://ann:secret@db/parley") == "postgresql+psycopg://ann:***@db/parley"
+    assert _shown("wss://engine.example.com:8998") == "wss://engine.example.com:8998"
