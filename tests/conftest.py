@@ -28,6 +28,10 @@ import uvicorn.server
 from personas.db import Database
 from personas.migrate import upgrade
 
+# NumPy reads this when it is loaded, and no test may have it slower than `parley serve`, which sets it too: beside
+# other processes, several threads wait for each other in its small products, and an answer takes ten seconds.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 RECORDINGS = "the recordings of ../shared/audio"
 STRICT = os.environ.get("PARLEY_TEST_STRICT") == "1"
 MISSING = re.compile(r"(?P<what>[^()]+?) (?:is|are) missing; Debian: apt-get install (?P<package>[\w\-. ]+)")
