@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt Makefile
 
 torch: install   ## PyTorch as well, for the PersonaPlex engine (on a machine without GPU: take the CPU build)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[gpu]'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[gpu]' "triton; sys_platform == 'linux'"
 
 demo: install    ## a scripted caller phones a persona; scores, figures, the page of the call
 	@$(BIN)/parley demo $(ARGS)

@@ -136,7 +136,7 @@ class Settings(BaseSettings):
         "empty in its weights' precision.",
     )
     engine_eager: bool = Field(
-        False, description="Run PersonaPlex's ticks on a GPU without CUDA graphs: slower, to look for faults."
+        False, description="Run PersonaPlex on a GPU without kernels of our own and graphs: slow, to look for faults."
     )
     engine_ready_timeout_s: float = Field(
         10.0,

@@ -31,23 +31,28 @@ class Models:
     is_random: bool
 
 
-def load_models(checkpoint: str, voices: str, device: torch.device, dtype: torch.dtype) -> Models:
+def load_models(
+    checkpoint: str, voices: str, device: torch.device, dtype: torch.dtype, *, fused: bool = False
+) -> Models:
     """Load a folder, a Hub id, or, by a name of ``config.SHAPES``, a model with random weights.
+
+    See ``layers.settle`` for ``fused``.
 
     Raises:
         CheckpointError: one sentence on what is missing or does not fit.
         VoiceError: the voice folder can't be read.
     """
     if checkpoint in SHAPES:
-        lm, mimi = random_models(checkpoint, device, dtype)
+        lm, mimi = random_models(checkpoint, device, dtype, fused=fused)
         found = FileVoices(Path(voices), lm.config) if voices else RandomVoices()
         return Models(lm, mimi, TinyWords(lm.config.text_card), found, device, is_random=True)
     folder = checkpoint_folder(checkpoint)
     lm_config, mimi_config = SHAPES["published"]
     text = SentencePieces(folder / TEXT_FILE, lm_config.text_card)
     found = FileVoices(Path(voices) if voices else _voices_of(folder), lm_config)
-    mimi = load_mimi(folder / MIMI_FILE, mimi_config, device)
-    return Models(load_lm(folder / LM_FILE, lm_config, device, dtype), mimi, text, found, device, is_random=False)
+    mimi = load_mimi(folder / MIMI_FILE, mimi_config, device, fused=fused)
+    lm = load_lm(folder / LM_FILE, lm_config, device, dtype, fused=fused)
+    return Models(lm, mimi, text, found, device, is_random=False)
 
 
 def checkpoint_folder(checkpoint: str) -> Path:

@@ -21,6 +21,7 @@ from agent.duplex import (
     Samples,
 )
 from agent.engines.personaplex.checkpoint import load_models
+from agent.engines.personaplex.graph import check_kernels
 from agent.engines.personaplex.loop import Call, Counters, Loop
 from agent.engines.personaplex.memory import free_bytes, slots_that_fit
 from agent.engines.personaplex.prefill import ImageCache
@@ -49,7 +50,7 @@ class EngineOptions:
     kv: str = ""
     """What keys and values are kept in: ``fp8``, or like the weights if empty."""
     eager: bool = False
-    """Ticks without CUDA graphs."""
+    """Ticks of torch's own operations, without a CUDA graph."""
 
     @classmethod
     def read(cls, options: Mapping[str, str]) -> "EngineOptions":
@@ -102,9 +103,13 @@ class PersonaPlexEngine:
         options = self._options
         device = device_of(options.device)
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+        kept = NARROW if options.kv else dtype
+        fused = device.type == "cuda" and not options.eager
         torch.backends.cudnn.allow_tf32 = False  # the codec's codes would differ from the reference's
         try:
-            models = load_models(options.checkpoint, options.voices, device, dtype)
+            if fused:
+                check_kernels(device, kept)
+            models = load_models(options.checkpoint, options.voices, device, dtype, fused=fused)
         except EngineUnavailable:
             raise
         except DuplexError as error:
@@ -113,7 +118,6 @@ class PersonaPlexEngine:
             raise EngineUnavailable(f"The model does not fit on {device}; take a larger card.") from error
         if models.is_random:
             log.warning("model has random weights: it babbles, for trying the plumbing only", shape=options.checkpoint)
-        kept = NARROW if options.kv else dtype
         free = free_bytes(device)
         slots = slots_that_fit(models, options.slots, kept, spare=options.anchor_s > 0, free=free)
         ticker = Ticker(models, TickerOptions(slots, kept, anchor_s=options.anchor_s, eager=options.eager))

@@ -14,6 +14,7 @@ from agent.duplex import FRAME_MS, FRAME_SAMPLES, RoleCard, RolePrompt, Samples
 from agent.engines.personaplex.checkpoint import Models, load_models
 from agent.engines.personaplex.config import CODEBOOKS, SHAPES, SILENCE_FRAMES
 from agent.engines.personaplex.delays import AGENT
+from agent.engines.personaplex.graph import check_kernels
 from agent.engines.personaplex.memory import free_bytes, slot_bytes, slots_that_fit
 from agent.engines.personaplex.prefill import Prefill
 from agent.engines.personaplex.prompt import Voice, prompt_steps
@@ -69,10 +70,14 @@ def measure(plan: Plan, progress: Progress = lambda what: None) -> dict[str, obj
     """
     _check(plan)
     device = torch.device(plan.device)
-    weights = torch.bfloat16 if device.type == "cuda" else torch.float32
+    is_gpu = device.type == "cuda"
+    weights = torch.bfloat16 if is_gpu else torch.float32
+    kept = NARROW if plan.kv == "fp8" else weights
+    if is_gpu:
+        check_kernels(device, kept)
     progress("weights")
-    models = load_models(plan.shape, "", device, weights)
-    bench = Bench(models, NARROW if plan.kv == "fp8" else weights)
+    models = load_models(plan.shape, "", device, weights, fused=is_gpu)
+    bench = Bench(models, kept)
     slots_that_fit(models, max(*plan.slots, BATCH), bench.kept, spare=False, free=free_bytes(device))
     progress("prefill against stepping")
     prefill_ratio = bench.prefill_vs_stepping()

@@ -33,8 +33,9 @@ def slot_bytes(models: Models, dtype: torch.dtype) -> int:
 
 def reserved_bytes(models: Models, dtype: torch.dtype, *, spare: bool) -> int:
     """Return what must stay free beside the slots; ``spare`` is one more ring, for re-anchoring."""
-    config, weight = models.lm.config, models.lm.text_emb.weight.dtype
-    widened = WIDENED_SLOTS * ring_bytes(config, weight) // config.num_layers if dtype == NARROW else 0
+    config, weight = models.lm.config, models.lm.dtype
+    is_widened = dtype == NARROW and not models.lm.kernels
+    widened = WIDENED_SLOTS * ring_bytes(config, weight) // config.num_layers if is_widened else 0
     kind = models.device.type
     return CACHE_BYTES[kind] + WORKING_BYTES[kind] + widened + (ring_bytes(config, dtype) if spare else 0)
 

@@ -129,4 +129,4 @@ class Prefill:
             parts.append(embeddings[None, start : min(end, before)])
         if end > before:
             parts.append(self._lm.embed(columns[None, :, max(0, start - before) : end - before]))
-        return torch.cat([part.to(self._lm.text_emb.weight.dtype) for part in parts], dim=1)
+        return torch.cat([part.to(self._lm.dtype) for part in parts], dim=1)

@@ -11,22 +11,36 @@ from agent.engines.personaplex.model.layers import settle
 from agent.engines.personaplex.model.lm import PersonaPlexLM
 
 
-def random_models(shape: str, device: torch.device, dtype: torch.dtype, *, seed: int = 0) -> tuple[PersonaPlexLM, Mimi]:
-    """Make both models of one of ``config.SHAPES``; the codec is always float32. The same seed, the same weights."""
+def random_models(
+    shape: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    seed: int = 0,
+    fused: bool = False,
+    drawn_on: torch.device | None = None,
+) -> tuple[PersonaPlexLM, Mimi]:
+    """Make both models of one of ``config.SHAPES``; the codec is always float32. The same seed, the same weights.
+
+    Args:
+        fused: see ``layers.settle``.
+        drawn_on: the device whose random numbers are used, another's differ; ``device`` if there is none.
+    """
     lm_config, mimi_config = SHAPES[shape]
-    generator = torch.Generator(device).manual_seed(seed)
+    generator = torch.Generator(drawn_on or device).manual_seed(seed)
     with torch.device("meta"):
         lm, mimi = PersonaPlexLM(lm_config), Mimi(mimi_config)
-    _fill(lm, device, dtype, generator)
-    _fill(mimi, device, torch.float32, generator)
-    settle(lm)
-    settle(mimi)
+    _fill(lm, dtype, generator)
+    _fill(mimi, torch.float32, generator)
+    lm, mimi = lm.to(device), mimi.to(device)
+    settle(lm, fused=fused)
+    settle(mimi, fused=fused)
     return lm.eval(), mimi.eval()
 
 
 @torch.no_grad()
-def _fill(model: nn.Module, device: torch.device, dtype: torch.dtype, generator: torch.Generator) -> None:
-    model.to_empty(device=device)
+def _fill(model: nn.Module, dtype: torch.dtype, generator: torch.Generator) -> None:
+    model.to_empty(device=generator.device)
     model.to(dtype)
     for name, tensor in model.state_dict().items():
         scale = _scale(name, tensor)

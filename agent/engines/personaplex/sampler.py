@@ -6,6 +6,7 @@ No generator is kept: the noise is a hash of where it is used, so that neighbour
 """
 
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -17,9 +18,9 @@ MOST_TOP_K = 250
 """The largest top-k: as many candidates are sorted at every draw."""
 
 # Multipliers of splitmix64 (Steele, Lea, Flood, OOPSLA 2014) as signed 64-bit integers.
-_GAMMA = -7046029254386353131
-_MIX_1 = -4658895280553007687
-_MIX_2 = -7723592293110705685
+GAMMA = -7046029254386353131
+MIX_1 = -4658895280553007687
+MIX_2 = -7723592293110705685
 
 
 @dataclass(slots=True)
@@ -39,12 +40,14 @@ class SamplingRows(Stream):
         counts = torch.ones(slots, dtype=torch.int64, device=device)
         return cls(zeros, zeros.clone(), counts, counts.clone(), counts.clone(), torch.zeros_like(counts))
 
-    def draw(self, stream: int, logits: Tensor) -> Tensor:
+    def draw(self, stream: int, logits: Tensor, kernels: ModuleType | None = None) -> Tensor:
         """Draw the token of one stream (0 is text), from logits [B, V] float32 → [B] int64."""
         temperature, top_k = (
             (self.audio_temperature, self.audio_top_k) if stream else (self.text_temperature, self.text_top_k)
         )
         values, tokens = strongest(logits, min(MOST_TOP_K, logits.shape[-1]))
+        if kernels:
+            return kernels.draw(values, tokens, temperature, top_k, self.seed, self.drawn, stream)
         is_greedy = temperature <= 0
         scaled = values / temperature.masked_fill(is_greedy, 1.0)[:, None]
         noisy = scaled + gumbel(self.seed, self.drawn, stream, tokens)
@@ -76,8 +79,8 @@ def gumbel(seed: Tensor, step: Tensor, stream: int, tokens: Tensor) -> Tensor:
 
     The largest of logits + noise is a draw from their softmax (Gumbel, 1954; Maddison et al., arXiv 1411.0030).
     """
-    place = _mix(_mix(seed * _GAMMA + step) + (stream << 32))
-    bits = _mix(place[:, None] + tokens * _GAMMA) & 0x7FFFFF
+    place = _mix(_mix(seed * GAMMA + step) + (stream << 32))
+    bits = _mix(place[:, None] + tokens * GAMMA) & 0x7FFFFF
     # 23 bits and a half: exact in float32, and never 0 or 1, whose logarithms are of no use.
     uniform = (bits.float() + 0.5) / 2**23
     return -torch.log(-torch.log(uniform))
@@ -85,6 +88,6 @@ def gumbel(seed: Tensor, step: Tensor, stream: int, tokens: Tensor) -> Tensor:
 
 def _mix(x: Tensor) -> Tensor:
     """Splitmix64's finaliser; int64 products wrap, the shifts are made logical."""
-    x = (x ^ ((x >> 30) & (2**34 - 1))) * _MIX_1
-    x = (x ^ ((x >> 27) & (2**37 - 1))) * _MIX_2
+    x = (x ^ ((x >> 30) & (2**34 - 1))) * MIX_1
+    x = (x ^ ((x >> 27) & (2**37 - 1))) * MIX_2
     return x ^ ((x >> 31) & (2**33 - 1))

@@ -17,8 +17,8 @@ from torch import Tensor
 NARROW = torch.float8_e4m3fn
 """Keys and values of 8 bits (OCP FP8, E4M3): four bits of exponent, three of fraction."""
 
-_NARROW_MOST = 448.0
-_LEAST_SCALE = 2.0**-60
+NARROW_MOST = 448.0
+NARROW_LEAST_SCALE = 2.0**-60
 
 
 @dataclass(slots=True)
@@ -70,9 +70,9 @@ class KVRing:
             self.values.scatter_(2, entries, v.to(self.values.dtype))
             return
         both = torch.stack((k, v), dim=3).float()
-        scales = (both.abs().amax(-1) / _NARROW_MOST).clamp(min=_LEAST_SCALE).to(self.scales.dtype)
+        scales = (both.abs().amax(-1) / NARROW_MOST).clamp(min=NARROW_LEAST_SCALE).to(self.scales.dtype)
         self.scales.scatter_(2, entries[..., :2], scales)
-        narrow = (both / scales[..., None].float()).clamp(-_NARROW_MOST, _NARROW_MOST).to(NARROW)
+        narrow = (both / scales[..., None].float()).clamp(-NARROW_MOST, NARROW_MOST).to(NARROW)
         for held, new in zip((self.keys, self.values), narrow.unbind(3), strict=True):
             held.view(torch.uint8).scatter_(2, entries, new.view(torch.uint8))  # scatter_ knows no 8-bit floats
 

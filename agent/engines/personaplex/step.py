@@ -54,13 +54,13 @@ def advance(
     window.give(CALLER, caller, live)
     column, _ = window.column(window.offset - 1)
     state.remember(column, live)
-    heard = lm.temporal(lm.embed(column[:, :, None]), state.rings, window.offset - 1, reach)[:, -1]
+    heard = lm.temporal(lm.embed(column[:, :, None]), state.rings, window.offset - 1, live, reach)[:, -1]
     given, forced = window.column(window.offset)
 
     def choose(stream: int, logits: Tensor) -> Tensor:
         if watch:
             watch(stream, logits)
-        return torch.where(forced[:, stream], given[:, stream], state.sampling.draw(stream, logits))
+        return torch.where(forced[:, stream], given[:, stream], state.sampling.draw(stream, logits, lm.kernels))
 
     text = choose(0, lm.text_logits(heard))
     spoken = lm.speak(heard, text, choose)

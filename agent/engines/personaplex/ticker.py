@@ -19,7 +19,7 @@ from agent.engines.personaplex.anchor import HISTORY_SLACK, Anchor, Schedule
 from agent.engines.personaplex.checkpoint import Models
 from agent.engines.personaplex.config import SILENCE_FRAMES
 from agent.engines.personaplex.errors import PromptError
-from agent.engines.personaplex.graph import Step, bucket, reaches
+from agent.engines.personaplex.graph import Step
 from agent.engines.personaplex.memory import CACHE_BYTES
 from agent.engines.personaplex.prefill import CHUNK_STEPS, ImageCache, Prefill, RingImage
 from agent.engines.personaplex.prompt import PromptSteps, Voice, prompt_steps, wrap
@@ -35,7 +35,7 @@ SILENCE_PEAK = 10 ** (-50 / 20)
 QUIET_FRAMES = 5
 """Frames in a row in which nobody speaks, for a moment to be quiet."""
 
-_EAGER_BUCKET = 16
+_READ_BUCKET = 16
 _CODEC_CHUNK_FRAMES = 8
 """Frames of a recorded voice that are encoded between two ticks."""
 
@@ -49,7 +49,7 @@ class TickerOptions:
     anchor_s: float = 0.0
     """Seconds of a call that are kept when its slot is rebuilt; 0 leaves it to lose its prompt."""
     eager: bool = False
-    """Do without CUDA graphs, to look for faults; a CPU always does."""
+    """Do without a CUDA graph, to look for faults; a CPU always does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,6 @@ class Ticker:
         self._prompts: dict[int, tuple[PromptSteps, Hashable]] = {}
         self._step = Step(models.lm, models.mimi, self.state)
         self._is_eager = options.eager or models.device.type != "cuda"
-        self._bucket = _EAGER_BUCKET if self._is_eager else bucket(config.context)
 
     def tick(self, frames: Mapping[int, Samples]) -> dict[int, tuple[Samples, int]]:
         """Take one frame of some slots; return each one's sound and text token."""
@@ -95,7 +94,7 @@ class Ticker:
         live = torch.zeros(self.slots, dtype=torch.bool)
         live[list(frames)] = True
         longest = max((self._steps[slot] for slot in frames), default=0)
-        reach = reach_of(longest, self._models.lm.config.context, self._bucket)
+        reach = reach_of(longest, self._models.lm.config.context, _READ_BUCKET)
         said = self._step.run(torch.from_numpy(heard), live, reach)
         sound = np.clip(np.nan_to_num(said.samples.float().cpu().numpy()), -1.0, 1.0)
         text = said.tokens[:, 0].tolist()
@@ -117,7 +116,7 @@ class Ticker:
             CheckpointError: the tick can't be captured.
         """
         if not self._is_eager:
-            self._step.capture(reaches(self._models.lm.config.context))
+            self._step.capture(self._models.lm.config.context)
         self.tick({})
 
     def prepare(self, role: RolePrompt, voice_name: str) -> Prepared:

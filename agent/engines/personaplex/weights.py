@@ -34,21 +34,23 @@ _STACKED = re.compile(r"^depformer\.layers\.\d+\.self_attn\.(in_proj_weight|out_
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def load_lm(path: Path, config: LMConfig, device: torch.device, dtype: torch.dtype) -> PersonaPlexLM:
-    """Load the language model.
+def load_lm(
+    path: Path, config: LMConfig, device: torch.device, dtype: torch.dtype, *, fused: bool = False
+) -> PersonaPlexLM:
+    """Load the language model; see ``layers.settle`` for ``fused``.
 
     Raises:
         CheckpointError: the file is missing, is no safetensors file, or its names or shapes do not fit ``config``.
     """
-    return _load(path, lambda: PersonaPlexLM(config), device, dtype)
+    return _load(path, lambda: PersonaPlexLM(config), device, dtype, fused)
 
 
-def load_mimi(path: Path, config: MimiConfig, device: torch.device) -> Mimi:
+def load_mimi(path: Path, config: MimiConfig, device: torch.device, *, fused: bool = False) -> Mimi:
     """Load the codec, always in float32; raises like ``load_lm``."""
-    return _load(path, lambda: Mimi(config), device, torch.float32)
+    return _load(path, lambda: Mimi(config), device, torch.float32, fused)
 
 
-def _load(path: Path, build: Callable[[], Module], device: torch.device, dtype: torch.dtype) -> Module:
+def _load(path: Path, build: Callable[[], Module], device: torch.device, dtype: torch.dtype, fused: bool) -> Module:
     with torch.device("meta"):
         module = build()
     slots = dict(_slots(module))
@@ -61,7 +63,7 @@ def _load(path: Path, build: Callable[[], Module], device: torch.device, dtype: 
                 setattr(owner, member, nn.Parameter(tensor, requires_grad=False))
             else:
                 owner.register_buffer(member, tensor)
-    settle(module)
+    settle(module, fused=fused)
     return module.eval()
 
 

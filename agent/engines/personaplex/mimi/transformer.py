@@ -6,8 +6,8 @@ from torch.nn import functional as F
 
 from agent.engines.personaplex.config import MimiConfig
 from agent.engines.personaplex.mimi.conv import CodecState
-from agent.engines.personaplex.model.layers import Linear, module_list, rotation
-from agent.engines.personaplex.model.temporal import SelfAttention
+from agent.engines.personaplex.model.layers import Fusable, Linear, module_list, rotation
+from agent.engines.personaplex.model.temporal import Places, SelfAttention, held_by
 from agent.engines.personaplex.state import visible
 
 
@@ -39,7 +39,7 @@ class _Layers(nn.Module):
         self.layers = module_list(CodecLayer(config) for _ in range(config.num_layers))
 
 
-class CodecTransformer(nn.Module):
+class CodecTransformer(Fusable):
     """[B, E, T] → [B, E, T], T steps written to the rings together, as the reference does."""
 
     def __init__(self, config: MimiConfig) -> None:
@@ -52,8 +52,12 @@ class CodecTransformer(nn.Module):
         taken = x.shape[1]
         steps = state.frames[:, None] * taken + torch.arange(taken, device=x.device)
         turn = rotation(steps, self.config.dimension // self.config.num_heads, self.config.rope_base)
-        mask = visible(steps, self.config.context, self.config.context, written_together=True)
+        capacity = self.config.context
+        if self.kernels:
+            places = Places(steps, turn, held=held_by(steps, state.live, capacity))
+        else:
+            places = Places(steps, turn, visible(steps, capacity, capacity, written_together=True))
         for layer, ring in zip(self.transformer.layers, state.rings, strict=True):
-            x = x + layer.layer_scale_1(layer.self_attn(layer.norm1(x), ring, steps, turn, mask))
+            x = x + layer.layer_scale_1(layer.self_attn(layer.norm1(x), ring, places))
             x = x + layer.layer_scale_2(layer.linear2(F.gelu(layer.linear1(layer.norm2(x)))))
         return x.transpose(1, 2)

@@ -7,10 +7,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from agent.engines.personaplex.config import CODEBOOKS, LMConfig, gated_width
-from agent.engines.personaplex.model.layers import Gating, Linear, RMSNorm, Settled, module_list, packed, product
+from agent.engines.personaplex.model.layers import (
+    Fusable,
+    Gating,
+    Linear,
+    RMSNorm,
+    Settled,
+    module_list,
+    packed,
+    product,
+)
 
 
-class DepthAttention(Settled):
+class DepthAttention(Settled, Fusable):
     """Attention over the codebooks so far; in the checkpoint the projections of all codebooks are one stack."""
 
     def __init__(self, width: int, heads: int) -> None:
@@ -27,7 +36,10 @@ class DepthAttention(Settled):
 
     def forward(self, x: Tensor, k: int, past: Tensor) -> Tensor:
         """[B, E] of codebook ``k`` → [B, E]; ``past`` [B, 2, H, 8, D] takes its keys and values."""
-        q, key_value = product(x, self.inward[k]).unflatten(-1, (3, self.heads, -1)).split((1, 2), dim=1)
+        split = product(x, self.inward[k])
+        if self.kernels:
+            return product(self.kernels.attend_depth(split, past, k), self.outward[k])
+        q, key_value = split.unflatten(-1, (3, self.heads, -1)).split((1, 2), dim=1)
         past[:, :, :, k] = key_value
         keys, values = past[:, :, :, : k + 1].unbind(1)
         seen = F.scaled_dot_product_attention(q.transpose(1, 2), keys, values)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from types import ModuleType
 from typing import TypeVar, cast
 
 import torch
@@ -50,11 +51,25 @@ class Settled(nn.Module):
         raise NotImplementedError
 
 
-def settle(model: nn.Module) -> None:
-    """Settle every part of a model; call once, after loading and before the first use."""
+class Fusable(nn.Module):
+    """A module that leaves chains of torch's operations to ``kernels``, if it has them."""
+
+    kernels: ModuleType | None = None
+
+
+def settle(model: nn.Module, *, fused: bool = False) -> None:
+    """Settle every part of a model; call once, after loading and before the first use.
+
+    Args:
+        fused: use the kernels of ``kernels``, which want a GPU.
+    """
     for part in list(model.modules()):
         if isinstance(part, Settled):
             part.settle()
+        if isinstance(part, Fusable) and fused:
+            from agent.engines.personaplex import kernels
+
+            part.kernels = kernels
 
 
 class Linear(Settled):
@@ -71,7 +86,27 @@ class Linear(Settled):
         return product(x, self.weight)
 
 
-class RMSNorm(nn.Module):
+class Lookup(Settled):
+    """A table of embeddings under the checkpoint's name ``weight``, [V, E]."""
+
+    def __init__(self, size: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(size, width))
+
+    def settle(self) -> None:
+        self.weight = with_zeros(self.weight)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Look tokens [...] up, [..., E]; -1 gives zeros."""
+        return F.embedding(tokens % len(self.weight), self.weight)
+
+
+def with_zeros(table: Tensor) -> nn.Parameter:
+    """Add a row of zeros to a table: where -1 leads, taken modulo its rows."""
+    return nn.Parameter(F.pad(table, (0, 0, 0, 1)), requires_grad=False)
+
+
+class RMSNorm(Fusable):
     """Root mean square norm, computed in float32. ``alpha`` is [1, 1, E]."""
 
     def __init__(self, width: int, eps: float = 1e-8) -> None:
@@ -81,12 +116,14 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, T, E] → the same shape and dtype."""
+        if self.kernels:
+            return self.kernels.rms_norm(x, self.alpha, self.eps)
         wide = x.float()
         scale = self.alpha.float() * torch.rsqrt(self.eps + wide.square().mean(dim=-1, keepdim=True))
         return (wide * scale).to(x.dtype)
 
 
-class Gating(nn.Module):
+class Gating(Fusable):
     """Gated SiLU feed-forward; ``linear_in`` holds the gate and the value stacked."""
 
     def __init__(self, width: int, hidden: int) -> None:
@@ -95,7 +132,10 @@ class Gating(nn.Module):
         self.linear_out = Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, value = self.linear_in(x).chunk(2, dim=-1)
+        both = self.linear_in(x)
+        if self.kernels:
+            return self.linear_out(self.kernels.gate(both))
+        gate, value = both.chunk(2, dim=-1)
         return self.linear_out(F.silu(gate) * value)
 
 

@@ -1,6 +1,7 @@
 """The temporal transformer: one step a frame, looking back over a slot's ring of keys and values."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,7 @@ from torch.nn import functional as F
 
 from agent.engines.personaplex.config import LMConfig, gated_width
 from agent.engines.personaplex.model.layers import (
+    Fusable,
     Gating,
     Linear,
     RMSNorm,
@@ -19,6 +21,26 @@ from agent.engines.personaplex.model.layers import (
     rotation,
 )
 from agent.engines.personaplex.state import KVRing, visible
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where T steps of B slots stand, and what they see.
+
+    ``steps`` [B, T] int64; ``turn`` [B, 1, T, D/2] complex64, see ``rotation``. Of the ring either the entries of
+    ``mask`` [B, T, R] are seen, or, by kernels, the first ``held`` [B] of them that are not after a query.
+    """
+
+    steps: Tensor
+    turn: Tensor
+    mask: Tensor | None = None
+    held: Tensor | None = None
+
+
+def held_by(steps: Tensor, live: Tensor, capacity: int) -> Tensor:
+    """Return how many entries of its ring each slot reads at its newest step, [B] int64; none if it is not live."""
+    return (steps[:, -1] + 1).clamp(max=capacity) * live
+
 
 WIDENED_SLOTS = 8
 """Slots whose 8-bit keys and values are widened at once: bounds the memory that it takes."""
@@ -36,7 +58,7 @@ def attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
     return torch.matmul(scores.masked_fill(~mask, -torch.inf).softmax(dim=-1), values)
 
 
-class SelfAttention(Settled):
+class SelfAttention(Settled, Fusable):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
@@ -46,16 +68,22 @@ class SelfAttention(Settled):
     def settle(self) -> None:
         self.in_proj_weight = packed(self.in_proj_weight)
 
-    def keep(self, x: Tensor, ring: KVRing, steps: Tensor, turn: Tensor) -> Tensor:
+    def keep(self, x: Tensor, ring: KVRing, places: Places) -> Tensor:
         """Write the keys and values of T steps [B, T, E] to the ring; return the queries, [B, H, T, D]."""
-        split = product(x, self.in_proj_weight).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        q, k = rotate(split[:2], turn)
-        ring.write(k, split[2], steps)
+        split = product(x, self.in_proj_weight)
+        if self.kernels:
+            return self.kernels.keep(split, places.turn, ring, places.steps).transpose(1, 2)
+        parts = split.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k = rotate(parts[:2], places.turn)
+        ring.write(k, parts[2], places.steps)
         return q
 
-    def forward(self, x: Tensor, ring: KVRing, steps: Tensor, turn: Tensor, mask: Tensor) -> Tensor:
-        """[B, T, E] → [B, T, E]; writes T steps to the ring and reads its first ``mask.shape[-1]`` entries."""
-        q = self.keep(x, ring, steps, turn)
+    def forward(self, x: Tensor, ring: KVRing, places: Places) -> Tensor:
+        """[B, T, E] → [B, T, E]; writes T steps to the ring and reads what ``places`` says."""
+        q, mask = self.keep(x, ring, places), places.mask
+        if mask is None:
+            assert self.kernels, "places without a mask are for kernels"
+            return self.out_proj(self.kernels.attend(q.transpose(1, 2), ring, places.steps, places.held))
         slots, reach = x.shape[0], mask.shape[-1]
         at_once = slots if ring.scales is None else WIDENED_SLOTS
         seen = []
@@ -73,41 +101,49 @@ class TemporalLayer(nn.Module):
         self.norm2 = RMSNorm(config.dim)
         self.gating = Gating(config.dim, gated_width(config.dim, config.hidden_scale))
 
-    def forward(self, x: Tensor, ring: KVRing, steps: Tensor, turn: Tensor, mask: Tensor) -> Tensor:
-        x = x + self.self_attn(self.norm1(x), ring, steps, turn, mask)
+    def forward(self, x: Tensor, ring: KVRing, places: Places) -> Tensor:
+        x = x + self.self_attn(self.norm1(x), ring, places)
         return x + self.gating(self.norm2(x))
 
 
-class TemporalTransformer(nn.Module):
+class TemporalTransformer(Fusable):
     def __init__(self, config: LMConfig) -> None:
         super().__init__()
         self.config = config
         self.layers = module_list(TemporalLayer(config) for _ in range(config.num_layers))
 
-    def forward(self, x: Tensor, rings: Sequence[KVRing], first: Tensor, reach: int) -> Tensor:
-        """Take T steps of B slots at once, [B, T, E] → [B, T, E].
+    def forward(self, x: Tensor, rings: Sequence[KVRing], first: Tensor, live: Tensor, reach: int) -> Tensor:
+        """Take one step of B slots, [B, 1, E] → [B, 1, E].
 
         Args:
             rings: one a layer, of B slots.
             first: [B] int64, how many steps each slot has taken before.
-            reach: how many ring entries to read: at least what the longest slot has taken, at most the capacity.
-
-        T steps may wrap the ring only if T ≤ C - (C - 1 steps a query sees): longer runs are cut by the caller.
+            live: [B] bool, whose result is needed.
+            reach: how many ring entries to read: at least what the longest slot has taken, at most the capacity;
+                kernels read what each live slot holds instead.
         """
-        steps, turn, mask = self._places(x, rings, first, reach)
+        steps, turn = self._turns(x, first)
+        capacity = rings[0].capacity
+        if self.kernels:
+            places = Places(steps, turn, held=held_by(steps, live, capacity))
+        else:
+            places = Places(steps, turn, visible(steps, capacity, reach))
         for layer, ring in zip(self.layers, rings, strict=True):
-            x = layer(x, ring, steps, turn, mask)
+            x = layer(x, ring, places)
         return x
 
     def fill(self, x: Tensor, rings: Sequence[KVRing], first: Tensor, reach: int) -> None:
-        """Take T steps as ``forward`` does, for what they leave in the rings only: the last layer ends there."""
-        steps, turn, mask = self._places(x, rings, first, reach)
+        """Take T steps at once, [B, T, E], for what they leave in the rings only: the last layer ends there.
+
+        T steps may wrap the ring only if T ≤ C - (C - 1 steps a query sees): longer runs are cut by the caller.
+        """
+        steps, turn = self._turns(x, first)
+        places = Places(steps, turn, visible(steps, rings[0].capacity, reach))
         *before, (last, last_ring) = zip(self.layers, rings, strict=True)
         for layer, ring in before:
-            x = layer(x, ring, steps, turn, mask)
-        last.self_attn.keep(last.norm1(x), last_ring, steps, turn)
+            x = layer(x, ring, places)
+        last.self_attn.keep(last.norm1(x), last_ring, places)
 
-    def _places(self, x: Tensor, rings: Sequence[KVRing], first: Tensor, reach: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _turns(self, x: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
         steps = first[:, None] + torch.arange(x.shape[1], device=x.device)
-        turn = rotation(steps, self.config.dim // self.config.num_heads, self.config.rope_base)
-        return steps, turn, visible(steps, rings[0].capacity, reach)
+        return steps, rotation(steps, self.config.dim // self.config.num_heads, self.config.rope_base)

@@ -1,5 +1,6 @@
 """Without torch the tests of the PersonaPlex engine are skipped, and say how to install it."""
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,6 +10,8 @@ if find_spec("torch") is not None:
     import torch
 
     torch.set_num_threads(1)  # tiny models gain nothing from more, and lose much on a busy machine
+    if not torch.cuda.is_available():
+        os.environ["TRITON_INTERPRET"] = "1"  # read where a kernel is defined
 
 WITHOUT_TORCH = ("test_server",)
 """Modules that run with any engine."""

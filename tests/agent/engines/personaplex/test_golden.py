@@ -1,5 +1,7 @@
 """The reference's outputs, number by number: each case is built from its own config through the loader.
 
+Every case runs on the CPU and, with kernels, on a GPU; without one its first frames run in Triton's interpreter.
+
 ``PARLEY_GOLDEN_DIR`` names another folder of cases. How weights follow from a name and a seed: ``_weights``.
 """
 
@@ -7,6 +9,7 @@ import json
 import math
 import os
 import zlib
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +29,26 @@ from agent.engines.personaplex.weights import load_lm, load_mimi
 FOLDER = Path(os.environ.get("PARLEY_GOLDEN_DIR") or Path(__file__).parent / "golden")
 LM_CASES = sorted(FOLDER.glob("lm_*.npz"))
 MIMI_CASES = sorted(FOLDER.glob("mimi*.npz"))
-CPU = torch.device("cpu")
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
 TOLERANCE = 1e-3
-CODEC = Mimi(MimiConfig(dimension=16, n_filters=4, codebook_dim=4, num_heads=2, num_layers=1, dim_feedforward=8))
+CODEC = MimiConfig(dimension=16, n_filters=4, codebook_dim=4, num_heads=2, num_layers=1, dim_feedforward=8)
 """EngineState has a codec's state too; the cases of the language model need none."""
+
+ALL, FIRST = 10_000, 4
+WAYS = [
+    pytest.param(CPU, False, ALL, id="cpu"),
+    pytest.param(
+        CPU, True, FIRST, id="interpreted",
+        marks=pytest.mark.skipif(
+            torch.cuda.is_available() or find_spec("triton") is None, reason="wants Triton (`make torch`) and no GPU"
+        ),
+    ),
+    pytest.param(
+        GPU, True, ALL, id="cuda",
+        marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")],
+    ),
+]  # fmt: skip
+"""Device, whether with kernels, how many frames."""
 
 
 def test_there_are_cases() -> None:
@@ -114,7 +133,9 @@ def _published_mimi_shapes(c: MimiConfig) -> dict[str, tuple[int, ...]]:
 # The language model
 
 
-def _load_case(path: Path, folder: Path) -> tuple[PersonaPlexLM, PromptSteps, dict[str, np.ndarray]]:
+def _load_case(
+    path: Path, folder: Path, device: torch.device, fused: bool
+) -> tuple[PersonaPlexLM, PromptSteps, dict[str, np.ndarray]]:
     case = dict(np.load(path))
     config = json.loads(str(case["config"]))
     seed, pause = config.pop("seed"), config.pop("silence_frames")
@@ -123,13 +144,13 @@ def _load_case(path: Path, folder: Path) -> tuple[PersonaPlexLM, PromptSteps, di
     shapes = _published_lm_shapes(lm_config)
     weights = {name: torch.from_numpy(_lm_weight(name, shape, seed)) for name, shape in shapes.items()}
     save_file(weights, folder / "model.safetensors")
-    lm = load_lm(folder / "model.safetensors", lm_config, CPU, torch.float32)
+    lm = load_lm(folder / "model.safetensors", lm_config, device, torch.float32, fused=fused)
     if "voice_embeddings" in case:
-        embeddings = torch.from_numpy(case["voice_embeddings"])[:, 0, 0]
-        voice = Voice("golden", embeddings=embeddings, cache=torch.from_numpy(case["voice_cache"])[0])
+        embeddings = torch.from_numpy(case["voice_embeddings"])[:, 0, 0].to(device)
+        voice = Voice("golden", embeddings=embeddings, cache=torch.from_numpy(case["voice_cache"])[0].to(device))
     else:
-        voice = Voice("golden", codes=torch.from_numpy(case["voice_codes"].astype(np.int64)))
-    steps = prompt_steps(voice, case["text_tokens"].tolist(), lm_config.text_initial, CPU)
+        voice = Voice("golden", codes=torch.from_numpy(case["voice_codes"].astype(np.int64)).to(device))
+    steps = prompt_steps(voice, case["text_tokens"].tolist(), lm_config.text_initial, device)
     assert steps.steps + 1 == int(case["prompt_offset"])
     return lm, steps, case
 
@@ -151,19 +172,19 @@ class Slot:
                 self.state.window.copy_row(self.row, self.steps.window, 0)
 
 
-def _run(lm: PersonaPlexLM, steps: PromptSteps, case: dict[str, np.ndarray], starts: list[int]) -> None:
-    """Run the case greedily in one slot a start tick, all in one batch, and compare everything."""
-    config, slots = lm.config, len(starts)
-    state = EngineState.empty(slots, config, CODEC, device=CPU, dtype=torch.float32)
+def _run(lm: PersonaPlexLM, steps: PromptSteps, case: dict[str, np.ndarray], starts: list[int], most: int) -> None:
+    """Run ``most`` frames of the case greedily in one slot a start tick, all in one batch, and compare everything."""
+    config, slots, device = lm.config, len(starts), lm.table.device
+    state = EngineState.empty(slots, config, Mimi(CODEC).to(device), device=device, dtype=torch.float32)
     runs = [Slot(lm, state, row, steps, start) for row, start in enumerate(starts)]
-    codes = torch.from_numpy(case["user_codes"].astype(np.int64))
+    codes = torch.from_numpy(case["user_codes"].astype(np.int64))[:most].to(device)
     frames, text_logits, audio_logits = case["tokens"], case["text_logits"], case["audio_logits"]
     logits: list[torch.Tensor] = []
     tick = 0
     while any(run.taken < len(codes) for run in runs):
         now = [run for run in runs if run.prefill.done and run.taken < len(codes)]
         if now:
-            live = torch.tensor([run in now for run in runs])
+            live = torch.tensor([run in now for run in runs], device=device)
             heard = torch.stack([codes[min(run.taken, len(codes) - 1)] for run in runs])
             logits.clear()
             steps_taken = max(int(state.window.offset[run.row]) - 1 for run in now)
@@ -184,25 +205,34 @@ def _run(lm: PersonaPlexLM, steps: PromptSteps, case: dict[str, np.ndarray], sta
 
 
 def _near(found: torch.Tensor, wanted: np.ndarray) -> None:
-    np.testing.assert_allclose(found.numpy(), wanted, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(found.cpu().numpy(), wanted, rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.parametrize(("device", "fused", "most"), WAYS)
 @pytest.mark.parametrize("path", LM_CASES, ids=lambda path: path.stem)
-def test_one_slot_says_what_the_reference_says(path: Path, tmp_path: Path) -> None:
-    _run(*_load_case(path, tmp_path), starts=[0])
+def test_one_slot_says_what_the_reference_says(
+    path: Path, device: torch.device, fused: bool, most: int, tmp_path: Path
+) -> None:
+    _run(*_load_case(path, tmp_path, device, fused), starts=[0], most=most)
 
 
+@pytest.mark.parametrize(("device", "fused", "most"), [WAYS[0], WAYS[2]])
 @pytest.mark.parametrize("path", LM_CASES, ids=lambda path: path.stem)
-def test_slots_of_a_batch_that_start_at_different_ticks_say_it_too(path: Path, tmp_path: Path) -> None:
-    _run(*_load_case(path, tmp_path), starts=[0, 3, 17, 18])
+def test_slots_of_a_batch_that_start_at_different_ticks_say_it_too(
+    path: Path, device: torch.device, fused: bool, most: int, tmp_path: Path
+) -> None:
+    _run(*_load_case(path, tmp_path, device, fused), starts=[0, 3, 17, 18], most=most)
 
 
 # The codec
 
 
+@pytest.mark.parametrize("starts", [[0], [0, 2, 5]], ids=["alone", "staggered"])
+@pytest.mark.parametrize(("device", "fused", "most"), WAYS)
 @pytest.mark.parametrize("path", MIMI_CASES, ids=lambda path: path.stem)
-@pytest.mark.parametrize("starts", [[0], [0, 2, 9]], ids=["alone", "staggered"])
-def test_the_codec_hears_and_sounds_like_the_reference(path: Path, starts: list[int], tmp_path: Path) -> None:
+def test_the_codec_hears_and_sounds_like_the_reference(
+    path: Path, starts: list[int], device: torch.device, fused: bool, most: int, tmp_path: Path
+) -> None:
     case = dict(np.load(path))
     config = json.loads(str(case["config"]))
     seed = config.pop("seed")
@@ -210,16 +240,17 @@ def test_the_codec_hears_and_sounds_like_the_reference(path: Path, starts: list[
     weights = {name: torch.from_numpy(_mimi_weight(name, shape, seed).astype(np.float32))
                for name, shape in _published_mimi_shapes(mimi_config).items()}  # fmt: skip
     save_file(weights, tmp_path / "mimi.safetensors")
-    mimi = load_mimi(tmp_path / "mimi.safetensors", mimi_config, CPU)
-    frames = torch.from_numpy(case["wav"].astype(np.float32) / 32768).view(-1, 1920)
-    wanted = torch.from_numpy(case["codes"].astype(np.int64)).T
+    mimi = load_mimi(tmp_path / "mimi.safetensors", mimi_config, device, fused=fused)
+    frames = torch.from_numpy(case["wav"].astype(np.float32) / 32768).view(-1, 1920)[:most].to(device)
+    wanted = torch.from_numpy(case["codes"].astype(np.int64)).T[:most].to(device)
+    sounds = case["pcm"][: 1920 * most]
     slots, count = len(starts), len(frames)
     encoder, decoder = mimi.encoder_state(slots), mimi.decoder_state(slots)
     codes, pcm = [[] for _ in starts], [[] for _ in starts]
     with torch.no_grad():
         for tick in range(count + max(starts)):
             at = [min(max(tick - start, 0), count - 1) for start in starts]
-            live = torch.tensor([0 <= tick - start < count for start in starts])
+            live = torch.tensor([0 <= tick - start < count for start in starts], device=device)
             heard = mimi.encode(frames[at], encoder, live)
             sound = mimi.decode(wanted[at], decoder, live)
             for row in live.nonzero()[:, 0].tolist():
@@ -227,4 +258,4 @@ def test_the_codec_hears_and_sounds_like_the_reference(path: Path, starts: list[
                 pcm[row].append(sound[row])
     for row in range(slots):
         assert torch.equal(torch.stack(codes[row]), wanted)
-        _near(torch.cat(pcm[row]) / np.abs(case["pcm"]).max(), case["pcm"] / np.abs(case["pcm"]).max())
+        _near(torch.cat(pcm[row]) / np.abs(sounds).max(), sounds / np.abs(sounds).max())

@@ -1,6 +1,4 @@
-"""On a GPU: graphs say what eager ticks say, and CUDA what the CPU says."""
-
-import copy
+"""On a GPU: a graph says what eager ticks say, CUDA what the CPU says; test_golden and test_kernels run there, too."""
 
 import numpy as np
 import pytest
@@ -8,9 +6,7 @@ import torch
 
 from agent.duplex import FRAME_SAMPLES, EngineUnavailable, RoleCard, RolePrompt, Sampling, load_engine
 from agent.engines.personaplex.checkpoint import Models, load_models
-from agent.engines.personaplex.config import SHAPES
-from agent.engines.personaplex.graph import reaches
-from agent.engines.personaplex.model.layers import settle
+from agent.engines.personaplex.random_models import random_models
 from agent.engines.personaplex.state import NARROW
 from agent.engines.personaplex.ticker import Ticker, TickerOptions
 
@@ -19,9 +15,10 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
 ]
 
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
 CARD = RoleCard("Dana", "Northwind", "dispatcher", "", "", "", "", "")
 GREEDY = Sampling(audio_temperature=0, text_temperature=0)
-TICKS = 260  # two captured reaches of the tiny model are passed
+TICKS = 120
 
 
 def talk(models: Models, options: TickerOptions, sampling: Sampling) -> tuple[list[list[int]], np.ndarray]:
@@ -45,26 +42,22 @@ def talk(models: Models, options: TickerOptions, sampling: Sampling) -> tuple[li
 
 @pytest.fixture(scope="module")
 def on_cpu() -> Models:
-    return load_models("tiny", "", torch.device("cpu"), torch.float32)
+    return load_models("tiny", "", CPU, torch.float32)
 
 
 @pytest.fixture(scope="module")
 def on_gpu(on_cpu: Models) -> Models:
     """The CPU's weights, on the GPU: random numbers of the two differ."""
     torch.backends.cudnn.allow_tf32 = False
-    models = load_models("tiny", "", torch.device("cuda"), torch.float32)
-    for mine, theirs in ((models.lm, on_cpu.lm), (models.mimi, on_cpu.mimi)):
-        dense = {name: t.to_dense() if t.is_mkldnn else t for name, t in theirs.state_dict().items()}
-        mine.load_state_dict(copy.deepcopy(dense))
-    settle(models.mimi.quantizer)
-    return models
+    lm, mimi = random_models("tiny", GPU, torch.float32, drawn_on=CPU, fused=True)
+    return Models(lm, mimi, on_cpu.text, on_cpu.voices, GPU, is_random=True)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, NARROW])
+@pytest.mark.parametrize("kept", [torch.float32, torch.bfloat16, NARROW])
 @pytest.mark.parametrize("sampling", [GREEDY, Sampling()], ids=["greedy", "drawn"])
-def test_a_graph_says_what_eager_ticks_say(on_gpu: Models, dtype: torch.dtype, sampling: Sampling) -> None:
-    eager = talk(on_gpu, TickerOptions(3, dtype, eager=True), sampling)
-    graph = talk(on_gpu, TickerOptions(3, dtype), sampling)
+def test_a_graph_says_what_eager_ticks_say(on_gpu: Models, kept: torch.dtype, sampling: Sampling) -> None:
+    eager = talk(on_gpu, TickerOptions(3, kept, eager=True), sampling)
+    graph = talk(on_gpu, TickerOptions(3, kept), sampling)
     assert graph[0] == eager[0]
     np.testing.assert_allclose(graph[1], eager[1], rtol=0, atol=1e-4)
 
@@ -76,13 +69,34 @@ def test_cuda_says_what_the_cpu_says(on_cpu: Models, on_gpu: Models) -> None:
     np.testing.assert_allclose(there[1], here[1], rtol=0, atol=1e-2)
 
 
-def test_every_reach_is_captured_and_no_other_is_run(on_gpu: Models) -> None:
-    ticker = Ticker(on_gpu, TickerOptions(1, torch.float32))
-    ticker.warm_up()
-    step = ticker._step
-    assert step.captured == reaches(SHAPES["tiny"][0].context)
-    with pytest.raises(ValueError, match="no graph for a reach of 65"):
-        step.run(torch.zeros(1, FRAME_SAMPLES), torch.ones(1, dtype=torch.bool), 65)
+def test_without_kernels_the_same_is_said(on_cpu: Models, on_gpu: Models) -> None:
+    lm, mimi = random_models("tiny", GPU, torch.float32, drawn_on=CPU)
+    plain = Models(lm, mimi, on_cpu.text, on_cpu.voices, GPU, is_random=True)
+    wanted = talk(plain, TickerOptions(3, torch.float32, eager=True), GREEDY)
+    found = talk(on_gpu, TickerOptions(3, torch.float32), GREEDY)
+    assert found[0] == wanted[0]
+    np.testing.assert_allclose(found[1], wanted[1], rtol=0, atol=1e-2)
+
+
+def test_a_gpu_captures_unless_it_is_told_not_to(on_gpu: Models) -> None:
+    for eager in (False, True):
+        ticker = Ticker(on_gpu, TickerOptions(1, torch.float32, eager=eager))
+        ticker.warm_up()
+        assert ticker._step.is_captured is not eager
+
+
+async def test_the_engine_starts_and_answers_with_graphs() -> None:
+    engine = load_engine("personaplex", {"engine_checkpoint": "tiny", "engine_device": "cuda", "engine_slots": "3"})
+    await engine.start()
+    try:
+        session = await engine.open(RolePrompt("You are Dana.", "NATF0", CARD, GREEDY, seed=1))
+        await session.ready()
+        session.push(np.zeros(FRAME_SAMPLES, np.float32))
+        async for frame in session.frames():
+            assert frame.audio.shape == (FRAME_SAMPLES,)
+            break
+    finally:
+        await engine.close()
 
 
 async def test_more_slots_than_memory_is_refused_with_the_arithmetic() -> None:

@@ -44,7 +44,7 @@ def stepped(voice: Voice, text: list[int], context: int = CONFIG.context) -> Eng
     one = state(context=context)
     if voice.embeddings is not None:
         for embedding in voice.embeddings:
-            LM.temporal(embedding[None, None], one.rings, one.window.offset - 1, CONFIG.context)
+            LM.temporal(embedding[None, None], one.rings, one.window.offset - 1, ONE, CONFIG.context)
             one.window.offset += 1
         empty = prompt_steps(voice, [], CONFIG.text_initial, CPU)
         one.window.tokens.copy_(voice.cache[None])
