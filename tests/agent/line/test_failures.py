@@ -2,30 +2,24 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import update
 
 from agent.duplex import AgentFrame, EngineLost, HeardWord
 from agent.line import aftermath, hand_off
 from agent.pipeline.ending import Ending
-from crm.call import Call, Handoff
-from crm.tables import CallRow
+from crm.call import Handoff
 from personas.hours import DAYS
-from personas.numbers import NumberSettings
 from telephony.carriers.twilio import TwilioCarrier
-from telephony.simulator import CallResult, HangUp, Human, Pause, Phone, PhoneCompany, Press, Say, ScriptedCaller, Step
+from telephony.simulator import CallResult, HangUp, Human, Pause, PhoneCompany, Press, Say, Step
 from tests.agent.conftest import Open
 from tests.agent.exchange import NUMBER, TOKEN, TONE, Exchange, ScriptedEngine, burst
-
-HUMAN = "+15550111"
-LISTENS = (Pause(1_500), HangUp())
-SETTINGS = NumberSettings(NUMBER, "acme-help", human_number=HUMAN)
+from tests.agent.line.dialling import HUMAN, SETTINGS, dial, parts_of, set_number, until
 
 
 @dataclass
@@ -60,40 +54,6 @@ async def company() -> AsyncIterator[tuple[PhoneCompany, str]]:
     company = PhoneCompany(TOKEN)
     async with company.serving() as url:
         yield company, url
-
-
-async def dial(
-    where: Exchange,
-    *steps: Step,
-    human: Human | None = None,
-    company: PhoneCompany | None = None,
-    speed: float = 20,
-    status_url: str | None = None,
-) -> CallResult:
-    """Call the server; what lies between streams passes ``speed`` times faster."""
-    status_url = where.url + "/twilio/action?after=status" if status_url is None else status_url
-    phone = Phone(where.url, TOKEN, human=human, company=company, hold_speed=speed, status_url=status_url)
-    async with asyncio.timeout(30):
-        return await phone.call(ScriptedCaller(steps or LISTENS, patience_ms=0), to_number=NUMBER)
-
-
-async def parts_of(where: Exchange, result: CallResult) -> list[Call]:
-    """The parts of a call, once all have ended."""
-    async with asyncio.timeout(10):
-        while True:
-            parts = await where.state.calls.parts("twilio", result.call_id)
-            if parts and all(part.ended_at for part in parts):
-                return parts
-            await asyncio.sleep(0.02)
-
-
-async def until(check: Callable[[], object], seconds: float = 20) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(seconds):
-        while True:
-            if check():
-                return
-            await asyncio.sleep(0.02)
 
 
 async def hand_off_soon(where: Exchange, handoff: Handoff) -> None:
@@ -298,99 +258,6 @@ async def test_without_credentials_a_warm_hand_off_is_a_cold_one(open_exchange: 
     assert result.steps == ("Connect", "Dial", "Hangup")
     assert result.humans[0].to == HUMAN
     assert (await parts_of(where, result))[0].handoff == Handoff("cold", HUMAN, "rule")
-
-
-# No slot
-
-
-@pytest.fixture
-async def full(open_exchange: Open) -> Exchange:
-    where = await open_exchange(ScriptedEngine(slots=1))
-    await where.state.personas.save_number(SETTINGS)
-    return where
-
-
-async def set_number(where: Exchange, **changes: object) -> None:
-    await where.state.personas.save_number(replace(SETTINGS, **changes))  # pyright: ignore[reportArgumentType]
-
-
-async def test_a_full_engine_is_busy(full: Exchange) -> None:
-    async with full.call():
-        result = await dial(full)
-    assert result.steps == ("Say", "Hangup")
-    assert "busy" in result.sentences[0]
-
-
-async def test_a_full_engine_leads_to_the_human(full: Exchange) -> None:
-    await set_number(full, on_full="human")
-    async with full.call():
-        result = await dial(full, Pause(60_000))
-    assert result.steps == ("Say", "Dial", "Hangup")
-    (call,) = await parts_of(full, result)
-    assert (call.status, call.outcome, call.handoff_result) == ("refused", "engine_full", "over")
-
-
-async def test_a_caller_waits_for_a_slot_and_gets_it(full: Exchange) -> None:
-    await set_number(full, on_full="wait")
-    async with asyncio.TaskGroup() as group:
-        async with full.call():
-            waiting = group.create_task(dial(full, Pause(100_000), speed=5))
-            await until(lambda: full.state.desk._lobby._clocks)
-        await until(lambda: len(full.state.engine.sessions) == 2 and full.state.desk._live)
-        next(iter(full.state.desk._live.values())).settle(Ending("agent_hung_up"))
-    result = waiting.result()
-    assert result.steps[:3] == ("Say", "Play", "Redirect")
-    assert result.steps[-2:] == ("Connect", "Hangup")
-    assert not result.errors
-    assert [part.outcome for part in await parts_of(full, result)] == ["agent_hung_up"]
-
-
-async def test_a_caller_whose_engine_is_lost_and_full_waits_and_goes_on(full: Exchange) -> None:
-    await set_number(full, on_full="wait")
-    engine = full.state.engine
-
-    def play(index: int) -> AgentFrame | Exception:
-        if index >= 6 and len(engine.sessions) == 1:
-            engine.slots = 0
-            return EngineLost("It is gone.")
-        return AgentFrame(index, TONE, text=" Bicycles." if index == 1 else "")
-
-    engine.play = play
-    async with asyncio.TaskGroup() as group:
-        waiting = group.create_task(dial(full, Pause(100_000), speed=10))
-        await until(lambda: full.state.desk._lobby._clocks)
-        engine.slots = 1
-        await until(lambda: len(engine.sessions) == 2 and full.state.desk._live)
-        next(iter(full.state.desk._live.values())).settle(Ending("agent_hung_up"))
-    result = waiting.result()
-    assert result.steps[:4] == ("Connect", "Say", "Play", "Redirect")
-    assert result.steps[-2:] == ("Connect", "Hangup")
-    assert "stay on the line" in result.sentences[0]
-    assert not result.errors
-    assert [part.outcome for part in await parts_of(full, result)] == ["engine_lost", "agent_hung_up"]
-    assert "Bicycles" in engine.roles[1].text
-
-
-async def test_a_caller_waits_no_longer_than_the_number_is_set_to(full: Exchange) -> None:
-    await set_number(full, on_full="wait", wait_limit_s=60)
-    async with full.call(), asyncio.TaskGroup() as group:
-        waiting = group.create_task(dial(full, Pause(100_000)))
-        await until(lambda: full.state.desk._lobby._clocks)
-        async with full.state.database.session() as session:
-            long_ago = datetime.now(UTC) - timedelta(seconds=61)
-            await session.execute(update(CallRow).where(CallRow.status == "waiting").values(created_at=long_ago))
-    result = waiting.result()
-    assert result.steps[-2:] == ("Dial", "Hangup")
-    (call,) = await parts_of(full, result)
-    assert (call.status, call.outcome, call.handoff_result) == ("ended", "engine_full", "over")
-
-
-async def test_a_caller_who_hangs_up_while_waiting_has_abandoned(full: Exchange) -> None:
-    await set_number(full, on_full="wait")
-    async with full.call():
-        result = await dial(full, Pause(6_000), HangUp())
-    (call,) = await parts_of(full, result)
-    assert (call.status, call.outcome) == ("ended", "abandoned")
 
 
 # Out of hours
