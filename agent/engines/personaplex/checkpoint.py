@@ -42,6 +42,7 @@ def load_models(
         CheckpointError: one sentence on what is missing or does not fit.
         VoiceError: the voice folder can't be read.
     """
+    torch.backends.cudnn.allow_tf32 = False  # the codec's codes would differ from the reference's
     if checkpoint in SHAPES:
         lm, mimi = random_models(checkpoint, device, dtype, fused=fused)
         found = FileVoices(Path(voices), lm.config) if voices else RandomVoices()

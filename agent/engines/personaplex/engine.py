@@ -26,7 +26,7 @@ from agent.engines.personaplex.loop import Call, Counters, Loop
 from agent.engines.personaplex.memory import free_bytes, slots_that_fit
 from agent.engines.personaplex.prefill import ImageCache
 from agent.engines.personaplex.state import NARROW
-from agent.engines.personaplex.ticker import Prepared, Ticker, TickerOptions
+from agent.engines.personaplex.ticker import Prepared, Ticker, TickerOptions, on_device
 from agent.engines.personaplex.voices import Voices
 
 ANCHOR_S = 60.0
@@ -100,12 +100,15 @@ class PersonaPlexEngine:
             await asyncio.to_thread(self._load)
 
     def _load(self) -> None:
+        device = device_of(self._options.device)
+        with on_device(device):
+            self._build(device)
+
+    def _build(self, device: torch.device) -> None:
         options = self._options
-        device = device_of(options.device)
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
         kept = NARROW if options.kv else dtype
         fused = device.type == "cuda" and not options.eager
-        torch.backends.cudnn.allow_tf32 = False  # the codec's codes would differ from the reference's
         try:
             if fused:
                 check_kernels(device, kept)
@@ -291,4 +294,7 @@ def device_of(name: str) -> torch.device:
         raise EngineUnavailable(f"PARLEY_ENGINE_DEVICE: {name!r} is not supported; take 'cuda' or 'cpu'.")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise EngineUnavailable("PARLEY_ENGINE_DEVICE is 'cuda', but PyTorch finds no CUDA device here.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise EngineUnavailable(f"PARLEY_ENGINE_DEVICE is {name!r}, but the CUDA devices here are 0 to {count - 1}.")
     return device

@@ -50,6 +50,7 @@ class Counters:
 class _Waiting:
     index: int
     samples: Samples
+    is_silent: bool
     pushed_at: float
 
 
@@ -128,8 +129,9 @@ class Loop:
             self._wake.notify()
 
     def push(self, call: Call, samples: Samples) -> None:
+        is_silent = bool(np.abs(samples).max() < SILENCE_PEAK)
         with self._wake:
-            call.waiting.append(_Waiting(call.pushed, samples, time.monotonic()))
+            call.waiting.append(_Waiting(call.pushed, samples, is_silent, time.monotonic()))
             call.pushed += 1
             if len(call.waiting) > BACKLOG_FRAMES:
                 self._shed(call)
@@ -137,7 +139,7 @@ class Loop:
 
     def _shed(self, call: Call) -> None:
         waiting = call.waiting
-        silent = next((n for n, frame in enumerate(waiting) if np.abs(frame.samples).max() < SILENCE_PEAK), None)
+        silent = next((n for n, frame in enumerate(waiting) if frame.is_silent), None)
         if silent is not None:
             del waiting[silent]
         elif len(waiting) > MOST_BACKLOG_FRAMES:
@@ -154,6 +156,10 @@ class Loop:
     # The thread
 
     def _run(self) -> None:
+        with self._ticker.on_device():
+            self._work()
+
+    def _work(self) -> None:
         while True:
             with self._wake:
                 batch = self._next_batch()

@@ -21,7 +21,7 @@ from agent.engines.personaplex.prompt import Voice, prompt_steps
 from agent.engines.personaplex.slots import EngineState
 from agent.engines.personaplex.state import NARROW
 from agent.engines.personaplex.step import advance, reach_of
-from agent.engines.personaplex.ticker import Ticker, TickerOptions
+from agent.engines.personaplex.ticker import Ticker, TickerOptions, on_device
 
 PROMPT_FRAMES = 300
 BATCH = 8
@@ -70,6 +70,11 @@ def measure(plan: Plan, progress: Progress = lambda what: None) -> dict[str, obj
     """
     _check(plan)
     device = torch.device(plan.device)
+    with on_device(device):
+        return _measure(plan, device, progress)
+
+
+def _measure(plan: Plan, device: torch.device, progress: Progress) -> dict[str, object]:
     is_gpu = device.type == "cuda"
     weights = torch.bfloat16 if is_gpu else torch.float32
     kept = NARROW if plan.kv == "fp8" else weights

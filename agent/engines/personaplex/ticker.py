@@ -8,6 +8,7 @@ All but ``prepare`` is to be used from one thread.
 
 import secrets
 from collections.abc import Generator, Hashable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor
 from agent.duplex import FRAME_MS, FRAME_SAMPLES, RolePrompt, Samples, Sampling
 from agent.engines.personaplex.anchor import HISTORY_SLACK, Anchor, Schedule
 from agent.engines.personaplex.checkpoint import Models
-from agent.engines.personaplex.config import SILENCE_FRAMES
+from agent.engines.personaplex.config import CODEBOOKS, SILENCE_FRAMES
 from agent.engines.personaplex.errors import PromptError
 from agent.engines.personaplex.graph import Step
 from agent.engines.personaplex.memory import CACHE_BYTES
@@ -86,6 +87,10 @@ class Ticker:
         self._step = Step(models.lm, models.mimi, self.state)
         self._is_eager = options.eager or models.device.type != "cuda"
 
+    def on_device(self) -> AbstractContextManager[object]:
+        """See the function ``on_device``."""
+        return on_device(self._device)
+
     def tick(self, frames: Mapping[int, Samples]) -> dict[int, tuple[Samples, int]]:
         """Take one frame of some slots; return each one's sound and text token."""
         heard = np.zeros((self.slots, FRAME_SAMPLES), np.float32)
@@ -110,13 +115,18 @@ class Ticker:
         self.state.window.offset.copy_(torch.tensor(steps) + 1)
 
     def warm_up(self) -> None:
-        """Capture the tick on CUDA; tick once with no slot live, so that no call pays for what is set up then.
+        """Capture the tick on CUDA; take a chunk of a prompt in and tick, so that no call pays for what is set up then.
 
         Raises:
             CheckpointError: the tick can't be captured.
         """
+        config = self._models.lm.config
+        voice = Voice("nobody", codes=torch.zeros(CHUNK_STEPS, CODEBOOKS, dtype=torch.int64, device=self._device))
+        Prefill(
+            self._models.lm, self.state.rings, 0, prompt_steps(voice, [], config.text_initial, self._device)
+        ).advance()
         if not self._is_eager:
-            self._step.capture(self._models.lm.config.context)
+            self._step.capture(config.context)
         self.tick({})
 
     def prepare(self, role: RolePrompt, voice_name: str) -> Prepared:
@@ -215,6 +225,11 @@ class Ticker:
     def _note(self, slot: int, taken: int) -> None:
         """A slot that is not live writes where its next step will: past what the prompt has filled."""
         self.state.window.offset[slot] = taken + 1
+
+
+def on_device(device: torch.device) -> AbstractContextManager[object]:
+    """Make a GPU the one that a thread's kernels and graphs go to: each thread begins with the first."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def voice_frames(source: Voice | Recording) -> int:

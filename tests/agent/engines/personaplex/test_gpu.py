@@ -105,3 +105,22 @@ async def test_more_slots_than_memory_is_refused_with_the_arithmetic() -> None:
     )
     with pytest.raises(EngineUnavailable, match=r"1000000 slots do not fit on cuda.*GiB free"):
         await engine.start()
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there is one CUDA device")
+async def test_another_gpu_than_the_first_can_be_named() -> None:
+    engine = load_engine("personaplex", {"engine_checkpoint": "tiny", "engine_device": "cuda:1", "engine_slots": "1"})
+    await engine.start()
+    try:
+        session = await engine.open(RolePrompt("You are Dana.", "NATF0", CARD, GREEDY, seed=1))
+        await session.ready()
+        session.push(np.zeros(FRAME_SAMPLES, np.float32))
+        assert (await anext(aiter(session.frames()))).audio.shape == (FRAME_SAMPLES,)
+    finally:
+        await engine.close()
+
+
+async def test_a_gpu_that_is_not_there_is_refused() -> None:
+    engine = load_engine("personaplex", {"engine_checkpoint": "tiny", "engine_device": "cuda:99"})
+    with pytest.raises(EngineUnavailable, match="'cuda:99'"):
+        await engine.start()
