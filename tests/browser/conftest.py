@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Browser, BrowserContext, Page, StorageState, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, StorageState, expect, sync_playwright
 from sqlalchemy import update
 
 from crm.admin import pages as call_pages
@@ -188,7 +188,9 @@ def sign_in() -> SignIn:
 
     def fill(page: Page, site: Site, password: str = PASSWORD, path: str = "/login") -> None:
         page.goto(site.url + path)
-        page.get_by_label("User name").fill("admin")
+        name = page.get_by_label("User name")
+        expect(name).to_be_focused()  # Chromium complains of who types before the page has focused the field
+        name.fill("admin")
         page.get_by_label("Password").fill(password)
         page.get_by_role("button", name="Sign in").click()
 

@@ -12,6 +12,7 @@ def test_signing_in_leads_to_the_page_that_was_wanted(context: BrowserContext, s
     page = context.new_page()
     sign_in(page, site, password="wrong password", path=f"/calls/{site.calls['whole']}")
     expect(page.get_by_role("alert")).to_have_text("The user name or the password is wrong.")
+    expect(page.get_by_label("Password")).to_be_focused()
     page.get_by_label("Password").fill("correct horse battery")
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Dental office front desk")
