@@ -1,4 +1,4 @@
-"""Reads role cards from YAML files."""
+"""Reads role cards from YAML, and writes them."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -53,12 +53,40 @@ def load_card(path: Path) -> PersonaCard:
     """
     content = read_mapping(path)
     try:
-        card = PersonaCard.model_validate(content)
-        check_voice(card.voice)
-    except ValidationError as error:
-        raise CardError(f"{path}: {_first_problem(error, content)}") from error
+        return _card(content)
     except CardError as error:
         raise CardError(f"{path}: {error}") from error
+
+
+def parse_card(text: str) -> PersonaCard:
+    """Read a card from YAML text.
+
+    Raises:
+        CardError: with the line or the field's path, and the remedy.
+    """
+    return _card(_parse(text))
+
+
+def card_text(card: PersonaCard) -> str:
+    """Return the card as YAML that ``parse_card`` reads; fields at their defaults, but for the voice, are left out."""
+    content = card.model_dump(mode="json", exclude_defaults=True)
+    content = {name: content.get(name, card.voice) for name in type(card).model_fields if name in (*content, "voice")}
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes lists indented, as people do."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+
+def _card(content: dict[str, Any]) -> PersonaCard:
+    try:
+        card = PersonaCard.model_validate(content)
+    except ValidationError as error:
+        raise CardError(_first_problem(error, content)) from error
+    check_voice(card.voice)
     return card
 
 
@@ -67,22 +95,30 @@ def read_mapping(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise CardError("the file is larger than 1 MB; a role card is a few thousand characters.")
-        content = yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506 (BaseLoader makes nothing but text)
+        return _parse(path.read_text("utf-8"))
     except CardError as error:
         raise CardError(f"{path}: {error}") from error
     except OSError as error:
         raise CardError(f"{path}: the file can't be read ({error.strerror}); check its name.") from error
     except UnicodeDecodeError as error:
         raise CardError(f"{path}: the file is not UTF-8 text; save it as UTF-8.") from error
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        content = yaml.load(text, _Loader)  # noqa: S506 (BaseLoader makes nothing but text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise CardError(f"line {line}: a character that can't be spoken or shown; remove it.") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
         problem = getattr(error, "problem", None) or "no YAML"
-        raise CardError(f"{path}: {line}{problem}; put text with : or # in quotes and indent with spaces.") from error
+        raise CardError(f"{line}{problem}; put text with : or # in quotes and indent with spaces.") from error
     except RecursionError as error:
-        raise CardError(f"{path}: the YAML is nested too deeply; a role card has four levels.") from error
+        raise CardError("the YAML is nested too deeply; a role card has four levels.") from error
     if not isinstance(content, dict):
-        raise CardError(f"{path}: the file holds no role card; it must begin with fields like 'slug: my-persona'.")
+        raise CardError("this is no role card; it must begin with fields like 'slug: my-persona'.")
     return content
 
 
@@ -105,6 +141,11 @@ def _first_problem(error: ValidationError, content: dict[str, Any]) -> str:
         case "string_pattern_mismatch":
             letters = "lower-case letters, digits and " + ("hyphens" if first["loc"][-1] == "slug" else "underscores")
             remedy = f"use {letters} only"
+        case "string_too_long" | "too_long":
+            most = first.get("ctx", {}).get("max_length")
+            remedy = f"at most {most} {'characters' if first['type'] == 'string_too_long' else 'of them'}"
+        case "too_short":
+            remedy = "list at least one"
         case kind:
             remedy = _REMEDIES.get(kind) or first["msg"].removeprefix("Value error, ")
     more = len(error.errors()) - 1

@@ -25,6 +25,10 @@ class NotPublished(PersonaError):
     """The persona behind a number, or asked for by slug, has only a draft."""
 
 
+class DraftChanged(PersonaError):
+    """A draft was saved by somebody else since it was read; nothing was written."""
+
+
 class BadNumber(PersonaError):
     """A phone number that is not E.164."""
 

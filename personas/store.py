@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from personas.db import Database
-from personas.errors import CardError, NotPublished, UnknownNumber, UnknownPersona, UnknownVersion
+from personas.errors import CardError, DraftChanged, NotPublished, UnknownNumber, UnknownPersona, UnknownVersion
 from personas.numbers import MESSAGE, OPEN, VOICEMAIL, NumberSettings, check_number, check_settings
 from personas.persona import PersonaCard
 from personas.tables import NumberRow, PersonaRow, PersonaVersionRow
@@ -37,23 +37,34 @@ class PersonaStore:
 
     # Versions
 
-    async def save_draft(self, card: PersonaCard, *, note: str = "") -> PersonaVersion:
+    async def save_draft(self, card: PersonaCard, *, note: str = "", base: str | None = None) -> PersonaVersion:
         """Save the card as its persona's draft, replacing an older draft; the slug makes the persona.
 
         A card equal to the newest version makes no new one: that version is returned.
+
+        Args:
+            base: ``content_hash`` of the newest version that the writer has seen, "" where there was no persona.
+                None replaces whatever is there.
+
+        Raises:
+            DraftChanged: the newest version is another than ``base``, and not what is being saved.
         """
         async with self._database.session() as session:
             persona_id = await _lock_or_make(session, card.slug)
+            await _check_base(session, persona_id, card.slug, base, or_equal=content_hash(card))
             return _version(await _put_draft(session, persona_id, card, note), card.slug)
 
-    async def publish(self, slug: str, *, note: str = "") -> PersonaVersion:
+    async def publish(self, slug: str, *, note: str = "", base: str | None = None) -> PersonaVersion:
         """Make the draft the version that answers calls; without a draft return the published version.
 
         Raises:
             UnknownPersona: no persona has this slug.
+            DraftChanged: ``base`` is given and not the ``content_hash`` of the newest version.
         """
         async with self._database.session() as session:
-            newest = await _newest(session, await _lock(session, slug))
+            persona_id = await _lock(session, slug)
+            await _check_base(session, persona_id, slug, base)
+            newest = await _newest(session, persona_id)
             if newest.published_at is None:
                 newest.published_at = datetime.now(UTC)
                 newest.note = note or newest.note
@@ -273,6 +284,16 @@ async def _unknown_persona(session: AsyncSession, slug: str) -> UnknownPersona:
 async def _newest(session: AsyncSession, persona_id: int) -> PersonaVersionRow:
     query = select(PersonaVersionRow).where(PersonaVersionRow.persona_id == persona_id)
     return (await session.scalars(query.order_by(PersonaVersionRow.number.desc()).limit(1))).one()
+
+
+async def _check_base(session: AsyncSession, persona_id: int, slug: str, base: str | None, or_equal: str = "") -> None:
+    if base is None:
+        return
+    query = select(PersonaVersionRow).where(PersonaVersionRow.persona_id == persona_id)
+    newest = await session.scalar(query.order_by(PersonaVersionRow.number.desc()).limit(1))
+    found = content_hash(_version(newest, slug).card) if newest else ""
+    if found not in (base, or_equal):
+        raise DraftChanged(f"The draft of {slug!r} was changed by somebody else since you opened it; look at it again.")
 
 
 async def _put_draft(session: AsyncSession, persona_id: int, card: PersonaCard, note: str) -> PersonaVersionRow:

@@ -8,7 +8,7 @@ from wtforms import Form
 from wtforms.csrf.session import SessionCSRF
 
 SESSION_S = 12 * 3600
-MOST_FIELDS, LONGEST_FIELD_BYTES = 100, 100_000
+MOST_FIELDS, LONGEST_FIELD_BYTES = 100, 500_000  # a role card of 100 000 characters, in UTF-8
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 

@@ -1,16 +1,17 @@
-"""The console's pages about personas and the numbers they answer; read-only."""
+"""The console's pages about personas and the numbers they answer; role cards are changed in editing.py."""
 
 import asyncio
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from personas.admin import editing
+from personas.admin.editing import chosen, known_versions, shown_changes
 from personas.admin.rendering import Pages
 from personas.admin.section import Section
-from personas.errors import CardError, UnknownPersona
 from personas.persona import RuleKind
 from personas.prompt import render_role_prompt
-from personas.store import PersonaStore, PersonaVersion
+from personas.store import PersonaStore, content_hash
 
 RULE_COLOURS = {
     RuleKind.OFFER: "green",
@@ -38,19 +39,18 @@ def _personas(store: PersonaStore) -> APIRouter:
 
     @router.get("/personas/{slug}")
     async def one(request: Request, slug: str, version: int | None = None) -> Response:
-        try:
-            versions = await store.versions(slug)
-        except (UnknownPersona, CardError) as error:
-            raise HTTPException(404 if isinstance(error, UnknownPersona) else 500, str(error)) from None
+        versions = await known_versions(store, slug)
         live = next((each for each in versions if each.published_at is not None), None)
-        shown = _chosen(versions, version) if version is not None else live or versions[0]
+        shown = chosen(versions, version) if version is not None else live or versions[0]
         return await pages(
             request,
             "persona.html",
             active="/personas",
             card=shown.card,
             shown=shown,
-            live_id=live.id if live else None,
+            live=live,
+            base=content_hash(shown.card),
+            differences=shown_changes(live.card, shown.card) if live and live is not shown else [],
             versions=versions,
             numbers=[each.number for each in await store.numbers() if each.persona_slug == slug],
             role_prompt=await asyncio.to_thread(render_role_prompt, shown.card),
@@ -58,14 +58,8 @@ def _personas(store: PersonaStore) -> APIRouter:
             keys=[key for digit in "1234567890*#" if (key := shown.card.key(digit))],
         )
 
+    editing.add_routes(router, pages, store)
     return router
-
-
-def _chosen(versions: list[PersonaVersion], number: int) -> PersonaVersion:
-    for version in versions:
-        if version.number == number:
-            return version
-    raise HTTPException(404, f"This persona has no version {number}.")
 
 
 def _numbers(store: PersonaStore) -> APIRouter:

@@ -119,6 +119,39 @@ def test_the_persona_shows_its_versions(page: Page) -> None:
     expect(page.locator("main")).to_contain_text("Let me have someone call you back.")
 
 
+def test_two_tabs_that_edit_one_card_lose_nothing(page: Page) -> None:
+    other = page.context.new_page()
+    for tab, title in ((page, "title: Cards, by day"), (other, "title: Cards, by night")):
+        tab.goto("/personas/copperfield-bank/edit")
+        area = tab.get_by_label("Role card, in YAML")
+        area.fill(area.input_value().replace("title: Bank card services", title))
+    page.get_by_role("button", name="Save as draft").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Cards, by day")
+    other.get_by_role("button", name="Save as draft").click()
+    expect(other.get_by_role("alert")).to_contain_text("somebody else saved")
+    expect(other.locator("#their-text")).to_have_value(re.compile("by day"))
+    expect(other.get_by_label("Yours, not saved yet")).to_have_value(re.compile("by night"))
+    expect(other.get_by_role("region", name="Where they differ")).to_contain_text("Cards, by day")
+    other.get_by_role("button", name="Save this text in place of theirs").click()
+    expect(other.get_by_role("heading", level=1)).to_have_text("Cards, by night")
+    expect(other.get_by_role("region", name="What differs from the version that answers calls")).to_be_visible()
+
+
+def test_a_card_that_was_not_saved_is_offered_again(page: Page, site, sign_in) -> None:
+    page.goto("/personas/fernline-internet/edit")
+    area = page.get_by_label("Role card, in YAML")
+    area.fill(area.input_value() + "\n# unfinished")
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Save as draft").click()  # signed out by now
+    sign_in(page, site, path="/login?next=/personas/fernline-internet/edit")
+    page.get_by_role("button", name="Put it back").click()
+    expect(area).to_have_value(re.compile("# unfinished"))
+    page.goto("/personas")
+    assert asked == ["beforeunload"]
+
+
 def test_light_and_dark_can_be_switched_and_stay(page: Page) -> None:
     page.get_by_role("button", name="Switch between light and dark").click()
     expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")

@@ -21,6 +21,9 @@ PAGES = {
     "call-live": "/calls/{live}",
     "personas": "/personas",
     "persona": "/personas/brightwater-dental",
+    "persona-draft": "/personas/brightwater-dental?version=2",
+    "persona-edit": "/personas/brightwater-dental/edit",
+    "persona-new": "/new-persona",
     "numbers": "/numbers",
     "not-found": "/calls/nothing",
 }
