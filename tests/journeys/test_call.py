@@ -23,7 +23,8 @@ from crm.call import Call
 from crm.store import CallStore
 from personas.db import Database
 from telephony.simulator import CallResult, Phone
-from telephony.simulator.callers import HangUp, Pause, Say, ScriptedCaller
+from telephony.simulator.callers import Act, HangUp, Pause, Say, ScriptedCaller, Step
+from telephony.simulator.hearing import AgentEar
 from telephony.simulator.recordings import load_recording
 from tests.agent.conftest import Open
 from tests.agent.exchange import (
@@ -177,28 +178,43 @@ async def server_process(folder: Path, *arguments: str, drain_s: str = "1") -> A
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.communicate()
+        print((await process.communicate())[1].decode())  # shown where the test fails
 
 
-def talk_on(url: str) -> asyncio.Task[CallResult]:
-    """Ring and speak without end."""
-    endless = ScriptedCaller([Say("", np.tile(burst(7), 20), at_ms=0)], patience_ms=100)
-    return asyncio.create_task(Phone(url, TOKEN).call(endless, to_number=NUMBER))
+class Listening(ScriptedCaller):
+    """Speaks from the first; ``heard`` is set once the agent is heard, however long a busy machine takes for it."""
+
+    def __init__(self, *steps: Step) -> None:
+        super().__init__(steps, patience_ms=100)
+        self.heard = asyncio.Event()
+
+    def tick(self, at_ms: int, ear: AgentEar) -> Act:
+        if ear.speaking:
+            self.heard.set()
+        return super().tick(at_ms, ear)
+
+
+async def talk(url: str, *steps: Step) -> asyncio.Task[CallResult]:
+    """Ring and take the steps; return once the agent has been heard."""
+    listening = Listening(*steps)
+    talking = asyncio.create_task(Phone(url, TOKEN).call(listening, to_number=NUMBER))
+    await asyncio.wait_for(listening.heard.wait(), 30)
+    return talking
 
 
 async def test_a_server_that_is_killed_and_one_that_is_told_to_stop(tmp_path: Path, furnished: Path) -> None:
     shutil.copyfile(furnished, tmp_path / "parley.db")
+    endless = Say("", np.tile(burst(7), 20), at_ms=0)
     async with server_process(tmp_path) as (process, url, printed):
         assert f"{url}/twilio/voice" in printed
         assert "loopback" in printed
-        talking = talk_on(url)
-        await asyncio.sleep(3.5)
+        talking = await talk(url, endless)
+        await asyncio.sleep(3)
         process.send_signal(signal.SIGKILL)
         killed = await talking
 
     async with server_process(tmp_path) as (process, url, _):
-        talking = talk_on(url)
-        await asyncio.sleep(1)
+        talking = await talk(url, endless)
         process.send_signal(signal.SIGTERM)
         stopped = await talking
         assert await asyncio.wait_for(process.wait(), 10) == 0

@@ -12,9 +12,9 @@ from agent.settings import load
 from crm.store import CallStore
 from personas.db import Database
 from telephony.simulator import Phone
-from telephony.simulator.callers import HangUp, Pause, Say, ScriptedCaller
+from telephony.simulator.callers import HangUp, Pause, Say
 from tests.agent.exchange import NUMBER, TOKEN, burst, ended_row
-from tests.journeys.test_call import caller, server_process
+from tests.journeys.test_call import caller, server_process, talk
 
 
 def workers_of(pid: int) -> set[int]:
@@ -60,9 +60,7 @@ async def test_calls_go_on_when_a_worker_is_killed_and_when_all_are_told_to_stop
         again = await asyncio.gather(*(phone.call(caller(seed), to_number=NUMBER) for seed in range(4)))
         assert [result.ended_by for result in again] == ["caller"] * 4
 
-        script = [Say("", burst(9), at_ms=0), Pause(600), HangUp()]
-        talking = asyncio.create_task(phone.call(ScriptedCaller(script, patience_ms=100), to_number=NUMBER))
-        await asyncio.sleep(1)
+        talking = await talk(url, Say("", burst(9), at_ms=0), Pause(1_000), HangUp())
         process.send_signal(signal.SIGTERM)
         finished = await talking
         assert await asyncio.wait_for(process.wait(), 20) == 0
