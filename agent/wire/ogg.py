@@ -1,5 +1,7 @@
 """Whole pages from slices of an Ogg stream (RFC 3533), so that no slice makes a decoder do more than a page's work."""
 
+from collections.abc import Iterator
+
 from agent.wire.messages import WireError
 
 MOST_PAGE_PACKETS = 100
@@ -17,17 +19,15 @@ class OggPages:
         self._held = bytearray()
         self._begun = False
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Take a slice; return the pages that are whole now.
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take a slice and yield the pages that are whole now, each when it is asked for.
 
         Raises:
             WireError: a page is torn, holds too much, or the stream does not begin as Opus does.
         """
         self._held += data
-        pages = []
         while page := self._next():
-            pages.append(page)
-        return pages
+            yield page
 
     def _next(self) -> bytes:
         held = self._held

@@ -35,6 +35,7 @@ from agent.duplex import (
     RolePrompt,
 )
 from agent.engines.personaplex.chat import Chat, Limits
+from agent.engines.personaplex.fair_socket import FairSocket
 from agent.engines.personaplex.metrics import ServerMetrics
 from agent.wire.query import ChatQuery, QueryError
 
@@ -44,7 +45,9 @@ RETRY_AFTER_S = 5
 MOST_MESSAGE_BYTES = 256 * 1024
 """A frame of Opus has hundreds of bytes; a longer message ends the call with WebSocket code 1009."""
 
-_MOST_LINE_BYTES = 128 * 1024
+_MOST_LINE_BYTES = 256 * 1024
+"""The longest role prompt travels in the URL, where a character may take 12 bytes."""
+
 _NO_CARD = RoleCard("", "", "", "", "", "", "", "")
 
 log = structlog.get_logger(__name__)
@@ -94,12 +97,12 @@ def create_app(engine: DuplexEngine, voices: Callable[[], Sequence[str]], option
 
 def server_config(app: Starlette, *, host: str, port: int) -> uvicorn.Config:
     """Return how the application is to be run: sizes of messages and of the query, pings, quiet logs."""
-    http11.MAX_LINE_LENGTH = max(http11.MAX_LINE_LENGTH, _MOST_LINE_BYTES)  # a role prompt travels in the URL
+    http11.MAX_LINE_LENGTH = max(http11.MAX_LINE_LENGTH, _MOST_LINE_BYTES)
     return uvicorn.Config(
         app,
         host=host,
         port=port,
-        ws="websockets-sansio",
+        ws=FairSocket,
         ws_max_size=MOST_MESSAGE_BYTES,
         ws_per_message_deflate=False,
         log_config=None,

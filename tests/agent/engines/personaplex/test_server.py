@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+import select
 import socket
 from collections.abc import AsyncIterator, Callable
 
@@ -16,7 +17,8 @@ from agent.duplex import FRAME_SAMPLES, AgentFrame, DuplexEngine, Sampling
 from agent.engines.loopback import LoopbackEngine
 from agent.engines.personaplex.chat import Limits
 from agent.engines.personaplex.server import DEFAULT_TEXT, ServerOptions
-from tests.agent.engines.chat_server import Client, calling, served, tone
+from agent.wire.query import MOST_TEXT_CHARACTERS
+from tests.agent.engines.chat_server import Client, calling, served, served_beside, tone
 from tests.agent.exchange import SILENCE, TONE, ScriptedEngine
 
 pytest.importorskip("sphn", reason="sphn is not installed; pip install 'parley[remote]'")
@@ -279,6 +281,112 @@ async def test_a_client_that_reads_nothing_loses_its_slot(loopback, monkeypatch)
         await neighbour.hear(2)
         assert await metric(address, "client_stuck") == 1.0
         deaf.socket.transport.abort()
+
+
+async def upgraded(address: str, extra: str = "", query: str = "", **options: int) -> tuple[socket.socket, bytes]:
+    """Ask for a call by hand, without a library that reads on its own; the socket and the start of the answer."""
+    loop, raw = asyncio.get_running_loop(), socket.socket()
+    for name, value in options.items():
+        raw.setsockopt(socket.SOL_SOCKET, getattr(socket, name), value)
+    raw.setblocking(False)
+    host, port = address.split(":")
+    request = (
+        f"GET /api/chat?{query} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{extra}\r\n"
+    )
+    async with asyncio.timeout(10):
+        await loop.sock_connect(raw, (host, int(port)))
+        await loop.sock_sendall(raw, request.encode())
+        return raw, await loop.sock_recv(raw, 1_000)
+
+
+PING = b"\x89\x80\x00\x00\x00\x00"
+
+
+@pytest.mark.parametrize(
+    ("extra", "query"),
+    [
+        ("".join(f"X-{n}: 1\r\n" for n in range(300)), ""),
+        ("X: " + "a" * 300_000 + "\r\n", ""),
+        ("Content-Length: 5\r\n", ""),
+        ("", "text_prompt=" + "a" * 300_000),
+    ],
+)
+async def test_a_request_that_cannot_be_read_is_answered(loopback, extra: str, query: str) -> None:
+    raw, answer = await upgraded(loopback[1], extra, query)
+    with raw:
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert answer.endswith(b".\n")
+
+
+async def test_the_longest_prompt_is_taken_in_any_script() -> None:
+    engine, text = ScriptedEngine(), "\U0001f3b5" * MOST_TEXT_CHARACTERS
+    async with served(engine) as address, calling(address, text_prompt=text) as client:
+        await client.take()
+    assert engine.roles[0].text == text
+
+
+async def test_a_refused_call_is_no_failure_in_the_log(loopback, caplog) -> None:
+    with pytest.raises(InvalidStatus):
+        await connect(f"ws://{loopback[1]}/api/chat?seed=x")
+    assert not [record for record in caplog.records if record.levelname not in ("DEBUG", "INFO")]
+
+
+async def test_a_flood_of_pings_keeps_no_other_call_waiting() -> None:
+    pings = 200_000
+    with served_beside(LoopbackEngine(slots=2, delay_frames=0)) as address:
+        async with calling(address) as neighbour:
+            await neighbour.take()
+            raw, _ = await upgraded(address)
+            loop, pongs = asyncio.get_running_loop(), 0
+
+            async def count_pongs() -> None:
+                nonlocal pongs
+                while pongs < pings:
+                    pongs += len(await loop.sock_recv(raw, 65_536)) // 2
+
+            with raw:
+                flood = [asyncio.create_task(loop.sock_sendall(raw, PING * pings)), asyncio.create_task(count_pongs())]
+                await asyncio.sleep(0.2)
+                for frames in range(1, 11):
+                    await neighbour.say(tone(1))
+                    await neighbour.hear(frames)
+                assert pongs < pings // 2
+                for task in flood:
+                    task.cancel()
+                await asyncio.wait(flood)
+
+
+async def test_what_is_not_read_is_not_answered_without_end(loopback) -> None:
+    raw, _ = await upgraded(loopback[1], SO_RCVBUF=4_096)
+    sent, block = 0, (b"\x89\xfd\x00\x00\x00\x00" + bytes(125)) * 1_000
+    with raw, contextlib.suppress(TimeoutError):
+        for _ in range(400):
+            async with asyncio.timeout(1):
+                await asyncio.get_running_loop().sock_sendall(raw, block)
+            sent += len(block)
+    assert sent < 30_000_000
+
+
+async def test_the_connection_of_a_client_that_reads_nothing_is_cut(monkeypatch) -> None:
+    monkeypatch.setattr("agent.engines.personaplex.chat._SEND_S", 0.2)
+    monkeypatch.setattr("agent.engines.personaplex.chat.MOST_AHEAD_S", 3_600)
+    monkeypatch.setattr("agent.engines.personaplex.fair_socket.CLOSE_S", 0.2)
+    engine = LoopbackEngine(slots=1, delay_frames=0)
+    async with served(engine) as address:
+        raw, _ = await upgraded(address, query="format=pcm_s16le", SO_RCVBUF=4_096)
+        loud = b"\x01" + bytes(range(250)) * 960
+        message = b"\x82\xff" + len(loud).to_bytes(8, "big") + bytes(4) + loud
+        with raw:
+            flood = asyncio.create_task(asyncio.get_running_loop().sock_sendall(raw, message * 40))
+            await free(engine)
+            flood.cancel()
+            await asyncio.wait([flood])
+            cut = select.poll()
+            cut.register(raw, 0)
+            async with asyncio.timeout(10):
+                while not cut.poll(0):  # noqa: ASYNC110 - a poll for no event tells of a reset alone
+                    await asyncio.sleep(0.05)
 
 
 async def metric(address: str, outcome: str) -> float:

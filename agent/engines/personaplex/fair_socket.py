@@ -1,0 +1,100 @@
+"""A client's bytes, read so that nothing a client sends keeps the event loop from other calls.
+
+    transport ─▶ held ─ 4 KiB a turn, a tenth of the loop's time at most ─▶ uvicorn's WebSocket ─▶ Chat
+        ▲──────── not read while something is held, or while the client itself reads nothing
+
+uvicorn alone parses at once whatever a read brought, a quarter megabyte of pings for instance, and answers
+each of them though nobody reads the answers.
+"""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.datastructures import Headers
+from websockets.http11 import Response
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
+
+SLICE_BYTES = 4096
+"""Holds a frame of raw sound, so that a call that keeps to its time never waits here."""
+
+CLOSE_S = 3.0
+"""How long a client may take to answer a close, and to read what was sent to it."""
+
+_SHARE = 0.1
+_LEAST_REST_S = 0.001
+_REFUSAL = b"The request can't be read: its URL or its headers are too long, or it brings a body.\n"
+
+
+class FairSocket(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket; also closes what uvicorn would leave open: unreadable requests, clients that don't read."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.close_timeout = CLOSE_S
+        self._held = bytearray()
+        self._turn: asyncio.TimerHandle | None = None
+        self._rested_at = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        if not self.handshake_initiated:  # uvicorn hands over a request that is whole
+            super().data_received(data)
+            if not self.handshake_initiated:
+                self._refuse()
+            return
+        self._held += data
+        self._go_on()
+
+    def _refuse(self) -> None:
+        headers = Headers({"Content-Type": "text/plain", "Content-Length": str(len(_REFUSAL)), "Connection": "close"})
+        self.transport.write(Response(400, "Bad Request", headers, _REFUSAL).serialize())
+        self.transport.close()
+
+    def _take_turn(self) -> None:
+        self._turn = None
+        began = time.thread_time()  # of this thread: what others took of the interpreter is not this client's doing
+        piece = bytes(self._held[:SLICE_BYTES])
+        del self._held[:SLICE_BYTES]
+        super().data_received(piece)
+        rest_s = (time.thread_time() - began) / _SHARE
+        self._rested_at = self.loop.time() + max(rest_s, _LEAST_REST_S if self._held else 0.0)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Read and parse further where the client takes its answers and the call has taken its messages."""
+        if self.transport.is_closing():
+            self._held.clear()
+            return
+        may_go_on = self.writable.is_set() and not self.read_paused
+        if may_go_on and not self._held:
+            self.transport.resume_reading()
+            return
+        self.transport.pause_reading()
+        if may_go_on and self._turn is None:
+            self._turn = self.loop.call_later(max(0.0, self._rested_at - self.loop.time()), self._take_turn)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._go_on()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._go_on()
+
+    async def receive(self) -> "ASGIReceiveEvent":
+        message = await super().receive()
+        self._go_on()
+        return message
+
+    async def send(self, message: "ASGISendEvent") -> None:
+        await super().send(message)
+        if self.close_sent:
+            self.handshake_complete = True  # a refusal is an answer too: uvicorn would log that there was none
+        self._go_on()
+
+    async def run_asgi(self) -> None:
+        await super().run_asgi()
+        self.loop.call_later(self.close_timeout + 1, self.transport.abort)  # what is not read is never flushed
