@@ -4,7 +4,7 @@ A persona has versions 1, 2, …; at most the last is an unpublished draft, the 
 answers calls. Every writer first locks the persona's row, on SQLite by taking the one write lock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -115,6 +115,13 @@ class PersonaStore:
             if found is None:
                 raise UnknownVersion(f"There is no persona version with id {version_id}.")
             return _version(found[0], found[1])
+
+    async def version_numbers(self, ids: Collection[int | None]) -> dict[int | None, int]:
+        """Return version numbers by id, of those versions that are still there."""
+        known = [version_id for version_id in ids if version_id is not None]
+        query = select(PersonaVersionRow.id, PersonaVersionRow.number).where(PersonaVersionRow.id.in_(known))
+        async with self._database.session() as session:
+            return {version_id: number for version_id, number in await session.execute(query)}
 
     async def versions(self, slug: str) -> list[PersonaVersion]:
         """Return a persona's versions, newest first, the draft included.

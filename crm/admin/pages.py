@@ -1,29 +1,31 @@
-"""The console's pages about calls: the list, one call, its recording."""
+"""The console's pages about calls: the list, also as a file, one call, its recording."""
 
 import asyncio
-from contextlib import suppress
-from typing import Any, Literal
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from starlette.responses import Response
 
 from crm.admin import live
 from crm.admin.conversation import grouped, shown_turns
+from crm.admin.filters import ChosenCalls, as_csv, chosen_calls
 from crm.admin.live import LiveView
 from crm.admin.words import OUTCOMES, STATUSES, delay_parts, event_words, figures, in_words, masked, onsets
-from crm.call import Call, CallFilter
+from crm.call import Call
 from crm.errors import BadCursor, RecordingUnavailable, UnknownCall
 from crm.recordings import Recordings
 from crm.store import CallStore
 from personas.admin.rendering import Pages
 from personas.admin.section import Section
-from personas.errors import PersonaError
 from personas.store import PersonaStore
 
 PATH = "/calls"
 PAGE_LENGTH = 30
+Chosen = Annotated[ChosenCalls, Depends(chosen_calls)]
 
 
 def section(store: CallStore, personas: PersonaStore, recordings: Recordings, view: LiveView | None = None) -> Section:
@@ -39,36 +41,40 @@ def section(store: CallStore, personas: PersonaStore, recordings: Recordings, vi
 
 def _list_page(router: APIRouter, pages: Pages, store: CallStore, personas: PersonaStore) -> None:
     @router.get(PATH)
-    async def listed(
-        request: Request, persona: str = "", status: str = "", outcome: str = "", cursor: str = ""
-    ) -> Response:
-        where = CallFilter(persona_slug=persona, status=status, outcome=outcome)
+    async def listed(request: Request, chosen: Chosen, cursor: str = "") -> Response:
         try:
-            page = await store.calls(limit=PAGE_LENGTH, cursor=cursor, where=where)
+            page = await store.calls(limit=PAGE_LENGTH, cursor=cursor, where=chosen.where())
         except BadCursor as error:
             raise HTTPException(400, str(error)) from None
-        chosen = {name: value for name, value in request.query_params.items() if value and name != "cursor"}
-        more = f"{PATH}?{urlencode(chosen | {'cursor': page.next_cursor})}" if page.next_cursor else ""
+        query = chosen.query()
+        more = f"{PATH}?{urlencode(query | {'cursor': page.next_cursor})}" if page.next_cursor else ""
         return await pages(
             request,
             "calls.html",
             active=PATH,
             page=page,
             more=more,
-            newest=f"{PATH}?{urlencode(chosen)}",
+            newest=f"{PATH}?{urlencode(query)}",
+            file=f"{PATH}.csv?{urlencode(query)}",
             here=f"{PATH}?{request.url.query}",
             is_first=not cursor,
-            is_filtered=bool(persona or status or outcome),
+            is_filtered=chosen.is_any,
             is_any_live=any(row.call.status in ("waiting", "ringing", "live") for row in page.calls),
-            chosen={"persona": persona, "status": status, "outcome": outcome},
+            chosen=asdict(chosen),
             personas={each.slug: each.title for each in await personas.personas()},
-            versions=await _version_numbers(personas, {row.call.persona_version_id for row in page.calls}),
+            versions=await personas.version_numbers({row.call.persona_version_id for row in page.calls}),
             statuses=STATUSES,
             status_titles={name: shown.title for name, shown in STATUSES.items()},
             outcomes=OUTCOMES,
             masked=masked,
             in_words=in_words,
         )
+
+    @router.get(f"{PATH}.csv")
+    async def file(chosen: Chosen) -> Response:
+        name = f"calls-{datetime.now(UTC):%Y%m%d-%H%M%S}.csv"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return StreamingResponse(as_csv(store, personas, chosen.where()), media_type="text/csv", headers=headers)
 
 
 def _call_page(
@@ -91,7 +97,7 @@ def _call_page(
             active=PATH,
             call=call,
             recording_trouble=await _recording_trouble(recordings, call),
-            version=(await _version_numbers(personas, {call.persona_version_id})).get(call.persona_version_id),
+            version=(await personas.version_numbers({call.persona_version_id})).get(call.persona_version_id),
             turns=shown_turns(turns, verdicts),
             score=scores[0] if scores else None,
             failed_critical=sum(each.result == "fail" and each.severity == "critical" for each in verdicts),
@@ -167,13 +173,3 @@ async def _recording_trouble(recordings: Recordings, call: Call) -> str:
         except RecordingUnavailable as error:
             return str(error)
     return ""
-
-
-async def _version_numbers(personas: PersonaStore, ids: set[int | None]) -> dict[int | None, int]:
-    """Return version numbers by id, of those versions that are still there."""
-    numbers: dict[int | None, int] = {}
-    for version_id in ids:
-        if version_id is not None:
-            with suppress(PersonaError):
-                numbers[version_id] = (await personas.version(version_id)).number
-    return numbers

@@ -47,6 +47,15 @@ def test_calls_are_listed_filtered_and_paged(page: Page) -> None:
     expect(page.locator("#calls")).to_contain_text("No call matches")
 
     page.goto("/calls")
+    page.get_by_label("Until").fill("2020-01-01")
+    expect(page.locator("#calls")).to_contain_text("No call matches")
+    expect(page).to_have_url(re.compile("until=2020-01-01&zone=."))
+    page.goto("/calls?status=refused")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download as CSV").click()
+    assert len(download.value.path().read_text().splitlines()) == 2
+
+    page.goto("/calls")
     first = rows.first.locator("a").get_attribute("href")
     page.get_by_role("link", name="Older calls").click()
     expect(page).to_have_url(re.compile("cursor="))

@@ -1,15 +1,19 @@
 """What the pages make of a call: marks on turns, quotes, figures, the recording in ranges."""
 
+import csv
+import io
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 
 from crm.admin import pages
 from crm.admin.conversation import Piece, grouped, shown_turns
+from crm.admin.filters import CHUNK, ChosenCalls
 from crm.admin.words import delay_parts, figures, in_words, masked, onsets
 from crm.call import NewCall, Severity, Turn, Verdict, VerdictResult
 from crm.dynamics import dynamics_of
@@ -153,3 +157,41 @@ async def test_a_page_in_progress_is_told_when_to_load_again(
         assert (await client.get("/calls", params={"cursor": cursor})).status_code == 400
     for path in ("/calls/nothing/status", "/calls/nothing/recording", "/calls/nothing/peaks", "/calls/nothing"):
         assert (await client.get(path)).status_code == 404
+
+
+def test_a_day_is_the_readers_day() -> None:
+    where = ChosenCalls(since="2026-03-29", until="2026-03-29", zone="Europe/Berlin").where()
+    assert where.since == datetime(2026, 3, 28, 23, tzinfo=UTC)
+    assert where.until == datetime(2026, 3, 29, 22, tzinfo=UTC)  # a day of 23 hours
+    for zone in ("", "Mars", "../etc/passwd", "\0"):
+        assert ChosenCalls(since="2026-03-29", zone=zone).where().since == datetime(2026, 3, 29, tzinfo=UTC)
+    for day in ("yesterday", "2026-02-30", "0001-01-01", "9999-12-31"):
+        with pytest.raises(HTTPException, match="400"):
+            ChosenCalls(since=day, until=day, zone="Asia/Tokyo").where()
+
+
+def test_a_zone_alone_chooses_nothing() -> None:
+    assert not ChosenCalls(zone="Asia/Tokyo").is_any
+    assert ChosenCalls(zone="Asia/Tokyo").query() == {}
+    assert ChosenCalls(zone="Asia/Tokyo", until="2026-01-01").query() == {"until": "2026-01-01", "zone": "Asia/Tokyo"}
+
+
+async def test_the_chosen_calls_are_given_as_a_file(
+    client: httpx.AsyncClient, store: CallStore, new_call: Callable[..., NewCall]
+) -> None:
+    for number in range(CHUNK + 1):
+        await store.open_call(new_call(f"CA{number}", from_number="+12025550143"))
+    await store.refuse_call(new_call("CAx"), "unknown_number", '=1+1, "quoted"')
+    answer = await client.get("/calls.csv")
+    assert answer.headers["Content-Type"].startswith("text/csv")
+    assert answer.headers["Content-Disposition"].startswith('attachment; filename="calls-')
+    lines = list(csv.DictReader(io.StringIO(answer.text)))
+    assert len(lines) == CHUNK + 2
+    assert lines[0]["reason"] == '\'=1+1, "quoted"'  # which no spreadsheet reckons
+    assert lines[1]["caller"] == "+1 ••• 143"
+    assert "+12025550143" not in answer.text
+    refused = await client.get("/calls.csv", params={"status": "refused"})
+    assert [line["carrier_call_id"] for line in csv.DictReader(io.StringIO(refused.text))] == ["CAx"]
+    none = await client.get("/calls.csv", params={"until": "2020-01-01"})
+    assert len(none.text.splitlines()) == 1
+    assert (await client.get("/calls.csv", params={"since": "x"})).status_code == 400

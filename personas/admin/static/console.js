@@ -16,6 +16,11 @@ new MutationObserver((changes) => {
   }
 }).observe(document.body, { childList: true, subtree: true });
 
+// Days that are chosen are the reader's days.
+for (const field of document.querySelectorAll("[data-zone]")) {
+  field.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
+}
+
 document.querySelector("[data-theme-toggle]")?.addEventListener("click", () => {
   const theme = document.documentElement.dataset.bsTheme === "dark" ? "light" : "dark";
   localStorage.setItem("tabler-theme", theme); // read by tabler-theme.min.js on the next page

@@ -1,0 +1,123 @@
+"""Which calls a page is about, as its address says it; and those calls as a file.
+
+?persona=…&since=2026-11-01&zone=Europe/Berlin ──chosen_calls──▶ ChosenCalls ──where──▶ CallFilter
+"""
+
+import csv
+import io
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from zoneinfo import ZoneInfo
+
+from fastapi import HTTPException
+
+from crm.admin.words import masked
+from crm.call import CallFilter, ListedCall
+from crm.store import CallStore
+from personas.store import PersonaStore
+
+CHUNK = 50  # calls that are read at once for a file: live calls share the event loop
+COLUMNS = (
+    *("call_id", "created_at", "answered_at", "ended_at", "caller", "number", "persona", "persona_version"),
+    *("status", "outcome", "reason", "length_s", "turns", "score", "coverage", "failed_critical"),
+    *("onset_p50_ms", "engine", "carrier_call_id"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenCalls:
+    """The form's fields; empty ones do not filter. ``since`` and ``until`` are days in ``zone``, both included."""
+
+    persona: str = ""
+    status: str = ""
+    outcome: str = ""
+    since: str = ""
+    until: str = ""
+    zone: str = ""
+
+    @property
+    def is_any(self) -> bool:
+        """Whether anything is left out of the list."""
+        return any(value for name, value in asdict(self).items() if name != "zone")
+
+    def query(self) -> dict[str, str]:
+        """Return the fields that say something, for an address."""
+        return {name: value for name, value in asdict(self).items() if value and (name != "zone" or self.is_any)}
+
+    def where(self) -> CallFilter:
+        """Return the filter.
+
+        Raises:
+            HTTPException: 400, a day that is none.
+        """
+        until = self._midnight(self.until, days=1) if self.until else None
+        since = self._midnight(self.since) if self.since else None
+        return CallFilter(self.persona, self.status, self.outcome, since=since, until=until)
+
+    def _midnight(self, day: str, days: int = 0) -> datetime:
+        try:
+            at = datetime.combine(date.fromisoformat(day) + timedelta(days), time(), self._zone())
+            return at.astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise HTTPException(400, "A day is written like 2026-11-21. Go back and choose it again.") from None
+
+    def _zone(self) -> tzinfo:
+        try:
+            return ZoneInfo(self.zone)
+        except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+            return UTC
+
+
+def chosen_calls(
+    persona: str = "", status: str = "", outcome: str = "", since: str = "", until: str = "", zone: str = ""
+) -> ChosenCalls:
+    """Dependency of pages that filter calls."""
+    return ChosenCalls(persona, status, outcome, since, until, zone)
+
+
+async def as_csv(store: CallStore, personas: PersonaStore, where: CallFilter) -> AsyncIterator[str]:
+    """Yield the calls as lines of CSV, newest first, times in UTC; callers' numbers are masked as on the pages."""
+    yield _lines([COLUMNS])
+    cursor: str | None = ""
+    while cursor is not None:
+        page = await store.calls(limit=CHUNK, cursor=cursor, where=where)
+        versions = await personas.version_numbers({row.call.persona_version_id for row in page.calls})
+        yield _lines([_cells(row, versions) for row in page.calls])
+        cursor = page.next_cursor
+
+
+def _cells(row: ListedCall, versions: dict[int | None, int]) -> list[object]:
+    call, score = row.call, row.score
+    moments = [
+        at.isoformat(timespec="seconds") if at else "" for at in (call.created_at, call.answered_at, call.ended_at)
+    ]
+    return [
+        call.id,
+        *moments,
+        masked(call.from_number),
+        call.to_number,
+        call.persona_slug or "",
+        versions.get(call.persona_version_id, ""),
+        call.status,
+        call.outcome,
+        call.reason,
+        "" if call.duration_ms is None else call.duration_ms / 1000,
+        row.turn_count,
+        *((score.score, score.coverage, score.failed_critical) if score else ("", "", "")),
+        row.onset_p50_ms,
+        call.engine,
+        call.carrier_call_id,
+    ]
+
+
+def _lines(rows: Iterable[Iterable[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerows([[_safe(cell) for cell in row] for row in rows])
+    return text.getvalue()
+
+
+def _safe(cell: object) -> object:
+    """Keep a spreadsheet from taking text for a formula."""
+    is_formula = isinstance(cell, str) and cell[:1] in "=-@\t\r" and cell != ""
+    return f"'{cell}" if is_formula else cell
