@@ -33,18 +33,32 @@ def _check_dense(*tensors: Tensor) -> None:
 
 def rms_norm(x: Tensor, alpha: Tensor, eps: float) -> Tensor:
     """See ``layers.RMSNorm``: [..., E] → the same."""
-    _check_dense(x)
-    out, width = torch.empty_like(x), x.shape[-1]
-    _rms_norm[(x.numel() // width,)](x, alpha, out, eps, width, triton.next_power_of_2(width))
-    return out
+    return _normed(x, x, alpha, eps, is_added=False)[1]
+
+
+def added_norm(x: Tensor, more: Tensor, alpha: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """Return ``x`` + ``more`` [..., E] and their norm."""
+    return _normed(x, more, alpha, eps, is_added=True)
+
+
+def _normed(x: Tensor, more: Tensor, alpha: Tensor, eps: float, *, is_added: bool) -> tuple[Tensor, Tensor]:
+    _check_dense(x, more)
+    total, out, width = torch.empty_like(x) if is_added else x, torch.empty_like(x), x.shape[-1]
+    block = triton.next_power_of_2(width)
+    _rms_norm[(x.numel() // width,)](x, more, alpha, total, out, eps, width, is_added, block)
+    return total, out
 
 
 @triton.jit
-def _rms_norm(x, alpha, out, eps, E: tl.constexpr, BLOCK: tl.constexpr):
+def _rms_norm(x, more, alpha, total, out, eps, E: tl.constexpr, ADDED: tl.constexpr, BLOCK: tl.constexpr):
     row = tl.program_id(0).to(tl.int64) * E
     at = tl.arange(0, BLOCK)
     inside = at < E
     wide = tl.load(x + row + at, mask=inside, other=0.0).to(tl.float32)
+    if ADDED:
+        both = (wide + tl.load(more + row + at, mask=inside, other=0.0).to(tl.float32)).to(total.dtype.element_ty)
+        tl.store(total + row + at, both, mask=inside)
+        wide = both.to(tl.float32)
     factor = tl.load(alpha + at, mask=inside, other=0.0).to(tl.float32)
     scale = factor * tl.rsqrt(eps + tl.sum(wide * wide) / E)
     tl.store(out + row + at, (wide * scale).to(out.dtype.element_ty), mask=inside)

@@ -16,8 +16,9 @@ class LayerScale(nn.Module):
         super().__init__()
         self.scale = nn.Parameter(torch.ones(width))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.scale * x
+    def forward(self, x: Tensor, more: Tensor) -> Tensor:
+        """Add ``more``, scaled, to ``x``."""
+        return torch.addcmul(x, self.scale, more)
 
 
 class CodecLayer(nn.Module):
@@ -58,6 +59,6 @@ class CodecTransformer(Fusable):
         else:
             places = Places(steps, turn, visible(steps, capacity, capacity, written_together=True))
         for layer, ring in zip(self.transformer.layers, state.rings, strict=True):
-            x = x + layer.layer_scale_1(layer.self_attn(layer.norm1(x), ring, places))
-            x = x + layer.layer_scale_2(layer.linear2(F.gelu(layer.linear1(layer.norm2(x)))))
+            x = layer.layer_scale_1(x, layer.self_attn(layer.norm1(x), ring, places))
+            x = layer.layer_scale_2(x, layer.linear2(F.gelu(layer.linear1(layer.norm2(x)))))
         return x.transpose(1, 2)

@@ -56,8 +56,8 @@ class DepthLayer(nn.Module):
         self.gating = module_list(Gating(width, gated_width(width, config.hidden_scale)) for _ in range(CODEBOOKS))
 
     def forward(self, x: Tensor, k: int, past: Tensor) -> Tensor:
-        x = x + self.self_attn(self.norm1(x[:, None])[:, 0], k, past)
-        return x + self.gating[k](self.norm2(x[:, None])[:, 0])
+        x, normed = self.norm2.added(x, self.self_attn(self.norm1(x), k, past))
+        return x + self.gating[k](normed)
 
 
 class DepthTransformer(nn.Module):

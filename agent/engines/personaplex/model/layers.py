@@ -115,12 +115,19 @@ class RMSNorm(Fusable):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, T, E] → the same shape and dtype."""
+        """[..., E] → the same shape and dtype."""
         if self.kernels:
             return self.kernels.rms_norm(x, self.alpha, self.eps)
         wide = x.float()
-        scale = self.alpha.float() * torch.rsqrt(self.eps + wide.square().mean(dim=-1, keepdim=True))
+        scale = self.alpha.flatten().float() * torch.rsqrt(self.eps + wide.square().mean(dim=-1, keepdim=True))
         return (wide * scale).to(x.dtype)
+
+    def added(self, x: Tensor, more: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``x`` + ``more`` and its norm."""
+        if self.kernels:
+            return self.kernels.added_norm(x, more, self.alpha, self.eps)
+        x = x + more
+        return x, self(x)
 
 
 class Gating(Fusable):

@@ -102,8 +102,8 @@ class TemporalLayer(nn.Module):
         self.gating = Gating(config.dim, gated_width(config.dim, config.hidden_scale))
 
     def forward(self, x: Tensor, ring: KVRing, places: Places) -> Tensor:
-        x = x + self.self_attn(self.norm1(x), ring, places)
-        return x + self.gating(self.norm2(x))
+        x, normed = self.norm2.added(x, self.self_attn(self.norm1(x), ring, places))
+        return x + self.gating(normed)
 
 
 class TemporalTransformer(Fusable):

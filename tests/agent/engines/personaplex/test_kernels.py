@@ -52,6 +52,9 @@ def test_norms_and_gates(random: Any, dtype: torch.dtype) -> None:
     norm.alpha.copy_(random(1, 1, 96))
     x, both = random(3, 2, 96).to(dtype), random(3, 2, 2 * 1100).to(dtype)
     near(kernels.rms_norm(x, norm.alpha, norm.eps), norm(x), dtype)
+    more = random(3, 2, 96).to(dtype)
+    for found, wanted in zip(kernels.added_norm(x, more, norm.alpha, norm.eps), norm.added(x, more), strict=True):
+        near(found, wanted, dtype)
     gates, values = both.chunk(2, dim=-1)
     near(kernels.gate(both), F.silu(gates) * values, dtype)
 
