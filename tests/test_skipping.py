@@ -25,14 +25,14 @@ def test_known(): raise AssertionError
 """
 
 
-@pytest.mark.parametrize(("strict", "status"), [("0", 0), ("1", 1)])
-def test_skips_are_summed_up_or_refused(tmp_path: Path, strict: str, status: int) -> None:
+@pytest.mark.parametrize(("strict", "status", "processes"), [("0", 0, "0"), ("0", 0, "1"), ("1", 1, "1")])
+def test_skips_are_summed_up_or_refused(tmp_path: Path, strict: str, status: int, processes: str) -> None:
     root = Path(__file__).parent.parent
     shutil.copy(root / "tests" / "conftest.py", tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    gpu: x\n    postgres: x\n")
     (tmp_path / "test_some.py").write_text(TESTS)
     environment = os.environ | {"PARLEY_TEST_STRICT": strict, "PYTHONPATH": str(root)}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", processes, str(tmp_path)]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == status, done.stdout
     line = "Skipped for want of system packages: SoX (2), The browser's programs (1)."
