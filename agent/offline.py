@@ -4,6 +4,7 @@ WAV ─▶ frames ─▶ session.push, a few ahead ─▶ session.frames ─▶ 
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from agent.duplex import FRAME_MS, FRAME_SAMPLES, SAMPLE_HZ, AgentFrame, DuplexEngine, DuplexError, RolePrompt, Samples
+
+SAMPLE_HZ_READ = range(4_000, 384_001)
+"""Rates of recordings. Resampling by odd ratios takes memory by the rate, which a torn header may put at anything."""
 
 AHEAD_FRAMES = 4
 """Enough to keep the device busy, too few for an engine to drop any from a backlog."""
@@ -33,7 +37,7 @@ def read_recording(path: Path) -> list[Samples]:
     """Return a sound file as frames, [FRAME_SAMPLES] float32 each: mono, 24 kHz, the last one filled with silence.
 
     Raises:
-        RecordingError: it is no sound file, or empty.
+        RecordingError: it is no sound file, empty, or of a rate that no recorder has.
     """
     import soundfile
     from scipy.signal import resample_poly
@@ -42,13 +46,30 @@ def read_recording(path: Path) -> list[Samples]:
         sound, sample_hz = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.LibsndfileError) as error:
         raise RecordingError(f"The recording {path} can't be read ({error}); give a WAV file.") from error
-    mono = sound.mean(axis=1)
+    mono = np.nan_to_num(sound).mean(axis=1)
     if not len(mono):
         raise RecordingError(f"The recording {path} is empty.")
+    if sample_hz not in SAMPLE_HZ_READ:
+        first, last = SAMPLE_HZ_READ[0], SAMPLE_HZ_READ[-1]
+        raise RecordingError(f"The recording {path} has {sample_hz} samples a second; give one of {first} to {last}.")
     if sample_hz != SAMPLE_HZ:
         mono = resample_poly(mono, SAMPLE_HZ, sample_hz)
     whole = np.pad(np.clip(mono, -1.0, 1.0), (0, -len(mono) % FRAME_SAMPLES)).astype(np.float32)
     return list(whole.reshape(-1, FRAME_SAMPLES))
+
+
+def check_output(path: Path, caller: Path) -> None:
+    """Find out before the work whether its result can be written.
+
+    Raises:
+        RecordingError: ``path`` is no name of a WAV file, is the ``caller``'s recording, or can't be written.
+    """
+    if path.suffix.lower() != ".wav":
+        raise RecordingError(f"The output is a WAV file; give {path} a name that ends with .wav.")
+    if path.exists() and caller.exists() and path.samefile(caller):
+        raise RecordingError(f"The output {path} would overwrite the caller's recording; give it another name.")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise RecordingError(f"The output {path} can't be written: there is no such folder, or it is not yours.")
 
 
 def write_recording(path: Path, caller: Sequence[Samples], agent: Sequence[Samples]) -> None:

@@ -20,7 +20,9 @@ def infer(
     output: Annotated[Path, typer.Argument(help="WAV file to write: caller left, agent right, 24 kHz.")],
     text: Annotated[str, typer.Option(help="The role as text, as the model is told it.")] = DEFAULT_TEXT,
     voice: Annotated[str, typer.Option(help="Name of a voice.")] = DEFAULT_VOICE,
-    seed: Annotated[int, typer.Option(min=-1, help="Same seed, same answer; -1 draws one and prints it.")] = -1,
+    seed: Annotated[
+        int, typer.Option(min=-1, max=2**63 - 1, help="Same seed, same answer; -1 draws one and prints it.")
+    ] = -1,
     greedy: Annotated[
         bool, typer.Option("--greedy", help="Take the likeliest token always, instead of drawing.")
     ] = False,
@@ -39,10 +41,11 @@ def infer(
 
     from agent.duplex import FRAME_MS, RoleCard, RolePrompt, Sampling
     from agent.logs import configure_logging
-    from agent.offline import read_recording, words, write_recording
+    from agent.offline import check_output, read_recording, words, write_recording
 
     options = engine_options(checkpoint, voices, device, tiny) | {"engine_slots": "1"}
     configure_logging("error")
+    check_output(output, caller)
     heard = read_recording(caller)
     heard += [heard[0] * 0] * round(silence_s * 1000 / FRAME_MS)
     seed = secrets.randbits(31) if seed < 0 else seed

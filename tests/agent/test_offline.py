@@ -6,7 +6,7 @@ import soundfile
 
 from agent.duplex import FRAME_SAMPLES, AgentFrame, EngineLost, RoleCard, RolePrompt
 from agent.engines.loopback import LoopbackEngine
-from agent.offline import RecordingError, SpokenWord, answer, read_recording, words, write_recording
+from agent.offline import RecordingError, SpokenWord, answer, check_output, read_recording, words, write_recording
 from tests.agent.exchange import SILENCE, ScriptedEngine
 
 ROLE = RolePrompt("You are Ann.", "NATF2", RoleCard("", "", "", "", "", "", "", ""))
@@ -46,6 +46,31 @@ def test_recordings_of_any_rate_and_channels_become_frames_and_back(tmp_path) ->
     assert (sample_hz, tracks.shape) == (24_000, (13 * FRAME_SAMPLES, 2))
     assert abs(tracks[:, 0].max() - 0.4) < 0.01
     assert not tracks[:, 1].any()
+
+
+def test_what_is_no_number_in_a_recording_is_silence(tmp_path) -> None:
+    soundfile.write(tmp_path / "in.wav", np.full(FRAME_SAMPLES, np.nan), 24_000, subtype="FLOAT")
+    assert not np.concatenate(read_recording(tmp_path / "in.wav")).any()
+
+
+@pytest.mark.parametrize("sample_hz", [1, 999_999_937])
+def test_a_rate_that_no_recorder_has_is_refused(tmp_path, sample_hz: int) -> None:
+    soundfile.write(tmp_path / "in.wav", np.zeros(100), sample_hz)
+    with pytest.raises(RecordingError, match=f"{sample_hz} samples a second"):
+        read_recording(tmp_path / "in.wav")
+
+
+def test_an_output_that_cannot_be_written_is_told_before_the_work(tmp_path) -> None:
+    caller, output = tmp_path / "in.wav", tmp_path / "out.wav"
+    soundfile.write(caller, np.zeros(10), 24_000)
+    check_output(output, caller)
+    output.touch()
+    check_output(output, caller)
+    (tmp_path / "folder.wav").mkdir()
+    (tmp_path / "link.wav").symlink_to(caller)
+    for wrong in ("out", "out.mp3", "absent/out.wav", "folder.wav", "in.wav", "link.wav"):
+        with pytest.raises(RecordingError, match=wrong):
+            check_output(tmp_path / wrong, caller)
 
 
 def test_files_that_cannot_be_used_are_named(tmp_path) -> None:
