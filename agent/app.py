@@ -24,7 +24,9 @@ from agent.own_voice import OwnVoice
 from agent.pipeline.build import warm_up
 from agent.pipeline.watch import Patience
 from agent.settings import Settings, SettingsError
+from crm.admin import overview
 from crm.admin import pages as call_pages
+from crm.analytics import Analytics
 from crm.recorder import recover_lost_calls
 from crm.recordings import Recordings
 from crm.store import CallStore
@@ -90,7 +92,10 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
         database=database,
         session_secret=_session_secret(settings),
         secure=settings.origin.startswith("https:"),
-        sections=[call_pages.section(calls, personas, recordings, LiveDesk(live, calls, personas, carrier))],
+        sections=[
+            call_pages.section(calls, personas, recordings, LiveDesk(live, calls, personas, carrier)),
+            overview.section(Analytics(database), personas),
+        ],
     )
     return app
 

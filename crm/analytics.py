@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import ColumnElement, Date, Executable, Float, and_, case, cast, func, select
+from sqlalchemy import ColumnElement, Date, Executable, Float, case, cast, func, select
+from sqlalchemy.orm import aliased
 
 from crm.call import CallFilter
 from crm.dynamics import Onset, onset
@@ -155,7 +156,8 @@ class Analytics:
 
     async def criteria(self, where: CallFilter) -> list[CriterionCount]:
         """Return how each criterion was judged in the calls' latest scores, those that failed most first."""
-        latest = select(func.max(ScoreRow.id)).group_by(ScoreRow.call_id)
+        other = aliased(ScoreRow)  # by call, not a list of all: SQLite would go through that list for every call
+        latest = select(func.max(other.id)).where(other.call_id == CallRow.id).correlate(CallRow).scalar_subquery()
 
         def judged(verdict: str) -> ColumnElement[int]:
             return func.count(case((VerdictRow.verdict == verdict, 1)))
@@ -168,9 +170,9 @@ class Analytics:
                 judged("fail").label("failed"),
                 judged("unresolved"),
             )
-            .join(ScoreRow, and_(ScoreRow.id == VerdictRow.score_id, ScoreRow.id.in_(latest)))
+            .join(ScoreRow, ScoreRow.id == VerdictRow.score_id)
             .join(CallRow, CallRow.id == ScoreRow.call_id)
-            .where(VerdictRow.verdict != "na", *matching(where))
+            .where(VerdictRow.verdict != "na", ScoreRow.id == latest, *matching(where))
             .group_by(VerdictRow.criterion_id)
             .order_by(judged("fail").desc(), VerdictRow.criterion_id)
         )

@@ -19,7 +19,9 @@ from fastapi import FastAPI
 from playwright.sync_api import Browser, BrowserContext, Page, StorageState, expect, sync_playwright
 from sqlalchemy import update
 
+from crm.admin import overview
 from crm.admin import pages as call_pages
+from crm.analytics import Analytics
 from crm.call import CallEvent, NewCall, Outcome, Scorecard, Status, Turn, Verdict
 from crm.dynamics import dynamics_of
 from crm.floor import ipus
@@ -223,8 +225,8 @@ def _served(template: Path, folder: Path, *, seeded: bool) -> Iterator[Site]:
     with ThreadPoolExecutor(1) as thread:  # this one's event loop may be Playwright's
         ids = thread.submit(asyncio.run, prepare()).result()
     app = FastAPI()
-    section = call_pages.section(calls, personas, recordings)
-    console.mount(app, database=database, session_secret="s" * 40, secure=False, sections=[section])
+    sections = [call_pages.section(calls, personas, recordings), overview.section(Analytics(database), personas)]
+    console.mount(app, database=database, session_secret="s" * 40, secure=False, sections=sections)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     socket = server.config.bind_socket()
     serving = threading.Thread(target=server.run, kwargs={"sockets": [socket]})

@@ -12,9 +12,15 @@ LOOKS: dict[str, dict[str, Any]] = {
     "light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
 }
-EMPTY_PAGES = {"calls-empty": "/calls", "personas-empty": "/personas", "numbers-empty": "/numbers"}
+EMPTY_PAGES = {
+    "calls-empty": "/calls",
+    "overview-empty": "/overview",
+    "personas-empty": "/personas",
+    "numbers-empty": "/numbers",
+}
 PAGES = {
     "calls": "/calls",
+    "overview": "/overview",
     "call": "/calls/{whole}",
     "call-refused": "/calls/{refused}",
     "call-lost": "/calls/{lost}",

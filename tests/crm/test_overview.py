@@ -1,0 +1,91 @@
+"""The page of figures over many calls: empty, with one call, with many, and only of those that were chosen."""
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from crm.admin import overview
+from crm.admin.overview import bars, totals
+from crm.analytics import Analytics, Day, PersonaFigures
+from crm.call import Scorecard, Transfer, Verdict
+from crm.store import CallStore
+from personas.accounts import ensure_admin
+from personas.admin import console
+from personas.store import PersonaStore
+
+
+@pytest.fixture
+async def client(store: CallStore) -> AsyncIterator[httpx.AsyncClient]:
+    app, personas = FastAPI(), PersonaStore(store.database)
+    section = overview.section(Analytics(store.database), personas)
+    console.mount(app, database=store.database, session_secret="s" * 40, secure=False, sections=[section])
+    await ensure_admin(store.database, "correct horse")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        found = re.search(r'csrf_token" value="([^"]+)', (await client.get("/login")).text)
+        assert found
+        await client.post("/login", data={"csrf_token": found[1], "name": "admin", "password": "correct horse"})
+        yield client
+
+
+async def shown(client: httpx.AsyncClient, **chosen: str) -> str:
+    answer = await client.get("/overview", params=chosen)
+    assert answer.status_code == 200
+    return " ".join(re.sub(r"<[^>]+>", " ", answer.text).split())
+
+
+async def test_without_calls_it_says_so(client: httpx.AsyncClient) -> None:
+    assert "No call in these days" in await shown(client)
+
+
+async def test_calls_are_summed_up(client: httpx.AsyncClient, store: CallStore, new_call) -> None:
+    opened = await store.open_call(new_call())
+    text = await shown(client)
+    assert "Calls 1 0 answered" in text
+    assert "Ringing 1" in text
+    await store.claim("CA1", "AC1", opened.nonce)
+    await store.finish(
+        opened.call.id,
+        status="ended",
+        outcome="caller_hung_up",
+        duration_ms=120_000,
+        transfers=[Transfer(1_000, 700), Transfer(2_000, 900)],
+    )
+    verdict = Verdict("role", "Stays the <agent>.", "fail", "critical", 1.0, "", None, "")
+    await store.save_score(opened.call.id, None, Scorecard("rules", "0", 0.25, 0.5, (verdict,)))
+    await store.refuse_call(new_call("CA2", persona_slug=None), "unknown_number", "Nobody answers this number.")
+    text = await shown(client)
+    assert "Calls 2 1 answered by a persona Minutes 2" in text
+    assert "Role kept 25 % mean of 1 scored call Critical failures 1" in text
+    assert "Waste collection 1 25 % 50 % 1 700 ms 900 ms" in text
+    assert "No persona answers this number 1" in text
+    assert "Stays the &lt;agent&gt;. 1 0 0" in text
+    tomorrow = (datetime.now(UTC) + timedelta(2)).date().isoformat()
+    assert "No call in these days" in await shown(client, since=tomorrow)
+    assert "No call in these days" in await shown(client, persona="other")
+    assert "Calls 2" in await shown(client, until="9998-12-31")
+    assert (await client.get("/overview", params={"since": "x"})).status_code == 400
+
+
+def test_days_without_calls_are_shown_too() -> None:
+    days = [Day(date(2026, 7, 1), 4, 2, 1.0), Day(date(2026, 7, 3), 1, 1, 1.0)]
+    three = [(1, 4, 100, 50), (2, 0, 0, 0), (3, 1, 25, 25)]
+    for first, last, expected in (
+        (date(2026, 7, 1), date(2026, 7, 3), three),
+        (date(2026, 7, 2), date(2026, 7, 4), [*three, (4, 0, 0, 0)]),
+        (date(1, 1, 1), date(2026, 7, 4), three),
+    ):
+        found = bars(days, first, last)
+        assert [(each.day.day, each.calls, each.height, each.answered_height) for each in found] == expected
+    assert bars([], date(2026, 7, 1), date(2026, 7, 1)) == []
+
+
+def test_the_mean_counts_calls_not_personas() -> None:
+    figures = [
+        PersonaFigures(str(n), "", 9, n, score, 1.0, 0, None, None) for n, score in ((3, 1.0), (1, 0.0), (0, None))
+    ]
+    assert totals([], figures).score == 0.75
+    assert totals([], []).score is None
