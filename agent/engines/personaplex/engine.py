@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import structlog
@@ -65,6 +66,8 @@ class EngineOptions:
                 "PARLEY_ENGINE_CHECKPOINT names no model: set it to a folder, to nvidia/personaplex-7b-v1, "
                 "or to 'tiny' for a small model with random weights."
             )
+        if checkpoint.startswith((".", "~", "/")) and not Path(checkpoint).expanduser().is_dir():
+            raise EngineUnavailable(f"PARLEY_ENGINE_CHECKPOINT: there is no folder {checkpoint}.")
         slots = options.get("engine_slots") or "0"
         if not slots.isdecimal():
             raise EngineUnavailable(f"PARLEY_ENGINE_SLOTS must be a whole number from 0 up, not {slots!r}.")

@@ -76,7 +76,7 @@ class _Refused(Exception):
 def create_app(engine: DuplexEngine, voices: Callable[[], Sequence[str]], options: ServerOptions) -> Starlette:
     """Return the application; its lifespan starts the engine, beside the first requests, and closes it.
 
-    Where the start fails, ``app.state.failure`` holds the DuplexError and ``app.state.stop`` is called.
+    Where the start fails, ``app.state.failure`` holds the error and ``app.state.stop`` is called.
 
     Args:
         voices: the names that may be asked for, with or without their suffix; read after the start.
@@ -156,7 +156,7 @@ class _EngineServer:
         try:
             await self._engine.start()
             self._is_up = True
-        except DuplexError as failure:
+        except Exception as failure:  # whatever it was: a server that will never be ready must not stay
             app.state.failure = failure
             app.state.stop()
 

@@ -1,9 +1,9 @@
 """Voices by name: WAV recordings and ``.pt`` embeddings of one folder or archive, and nothing else."""
 
 import io
-import pickle
 import re
 import tarfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +22,7 @@ LOUDNESS_LUFS = -24.0
 MOST_VOICE_S = 60
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,99}$")
 _KINDS = (".pt", ".wav")
+_UNREADABLE = (OSError, EOFError, tarfile.TarError, zlib.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,10 @@ class FileVoices:
                 return [path.name for path in self._source.iterdir() if path.is_file()]
             with tarfile.open(self._source) as archive:
                 return [member.name for member in archive.getmembers() if member.isfile()]
-        except (OSError, tarfile.TarError) as error:
-            raise VoiceError(f"The voices in {self._source} can't be read ({error}).") from error
+        except _UNREADABLE as error:
+            raise VoiceError(
+                f"The voices in {self._source} can't be read ({type(error).__name__}); give a folder or a .tgz archive."
+            ) from error
 
     def _read(self, path: str) -> bytes:
         try:
@@ -87,8 +90,8 @@ class FileVoices:
             with tarfile.open(self._source) as archive:
                 file = archive.extractfile(path)
                 return file.read() if file else b""
-        except (OSError, tarfile.TarError) as error:
-            raise VoiceError(f"The voice {path} in {self._source} can't be read ({error}).") from error
+        except _UNREADABLE as error:
+            raise VoiceError(f"The voice {path} in {self._source} can't be read ({type(error).__name__}).") from error
 
 
 class RandomVoices:
@@ -142,11 +145,11 @@ def embeddings(data: bytes, name: str, config: LMConfig) -> Voice:
     """
     try:
         held = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # a torn pickle fails in any way, by its torn bytes
         raise VoiceError(f"The voice {name} is not a file of tensors; take the published one.") from error
     inputs, cache = (held.get("embeddings"), held.get("cache")) if isinstance(held, dict) else (None, None)
-    if not isinstance(inputs, Tensor) or not isinstance(cache, Tensor):
-        raise VoiceError(f"The voice {name} must hold 'embeddings' and 'cache'.")
+    if not isinstance(inputs, Tensor) or not isinstance(cache, Tensor) or not inputs.is_floating_point():
+        raise VoiceError(f"The voice {name} must hold 'embeddings', which are floats, and 'cache'.")
     if inputs.dim() != 4 or tuple(inputs.shape[1:3]) != (1, 1) or cache.dim() != 3 or cache.shape[0] != 1:
         raise VoiceError(f"The voice {name} has embeddings {list(inputs.shape)} and a cache {list(cache.shape)}; "
                          f"the model expects [frames, 1, 1, {config.dim}] and [1, 17, 4].")  # fmt: skip

@@ -28,6 +28,7 @@ _UNHEARD = (
     re.compile(r"^depformer_emb\.(?P<k_before>\d+)\."),
     re.compile(r"^quantizer\.rvq_rest\.vq\.layers\.(?P<k_before>\d+)\."),
 )
+_DTYPES = ("BF16", "F16", "F32", "F64")
 _STACKED = re.compile(r"^depformer\.layers\.\d+\.self_attn\.(in_proj_weight|out_proj\.weight)$")
 
 
@@ -76,6 +77,8 @@ def _opened(path: Path) -> Iterator[safe_open]:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             yield file
+    except OSError as error:
+        raise CheckpointError(f"{path} can't be read ({error.strerror or type(error).__name__}).") from error
     except SafetensorError as error:
         raise CheckpointError(f"{path} is not a whole safetensors file ({error}); download it again.") from error
 
@@ -114,6 +117,10 @@ def _check_names(path: Path, found: set[str], wanted: set[str]) -> None:
 def _read(path: Path, file: safe_open, name: str, expected: Tensor) -> Tensor:
     """Read one tensor; of a stack over the depth steps only the part that is heard, whether it holds 8 or 16."""
     part = file.get_slice(name)
+    if part.get_dtype() not in _DTYPES:
+        raise CheckpointError(
+            f"{path}: {name} is kept as {part.get_dtype()}; give a checkpoint of BF16, F16 or F32, not a quantised one."
+        )
     shape = tuple(part.get_shape())
     is_stack = _STACKED.match(name) is not None
     longer = is_stack and shape[1:] == expected.shape[1:] and shape[0] in (expected.shape[0], 2 * expected.shape[0])

@@ -99,6 +99,13 @@ def test_a_tensor_of_the_wrong_shape_is_named_with_both_shapes(tmp_path: Path) -
     assert "text_linear.weight has the shape [512, 65], the model expects [512, 64]" in sentence
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
+def test_a_quantised_tensor_is_named(dtype: torch.dtype, tmp_path: Path) -> None:
+    sentence = refuse(lm_tensors() | {"out_norm.alpha": torch.zeros(1, 1, 64).to(dtype)}, tmp_path)
+    assert "out_norm.alpha is kept as" in sentence
+    assert "quantised" in sentence
+
+
 def test_a_torn_file_and_a_missing_one_are_named(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     with pytest.raises(CheckpointError, match="There is no file"):
@@ -110,6 +117,12 @@ def test_a_torn_file_and_a_missing_one_are_named(tmp_path: Path) -> None:
     path.write_bytes(b"<html>Sign in</html>")
     with pytest.raises(CheckpointError, match="not a whole safetensors file"):
         load_mimi(path, MIMI_CONFIG, CPU)
+
+
+@pytest.mark.parametrize("folder", ["../nowhere", "./no/where", "~/nowhere", "/nowhere"])
+def test_a_folder_that_is_none_is_not_asked_of_the_hub(folder: str) -> None:
+    with pytest.raises(EngineUnavailable, match=f"there is no folder {folder}"):
+        load_engine("personaplex", {"engine_checkpoint": folder})
 
 
 def test_a_folder_that_is_none_and_an_empty_one_are_named(tmp_path: Path) -> None:
@@ -213,6 +226,17 @@ def test_voices_of_a_folder_and_of_an_archive(tmp_path: Path) -> None:
         assert sound.frames.shape == (12, 1920)
 
 
+@pytest.mark.parametrize("data", [b"\x1f\x8b torn", b"no archive", b""])
+def test_an_archive_that_cannot_be_read_is_named(data: bytes, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "whole.tgz", "w:gz") as archive:
+        archive.add(__file__, "voices/NATF2.pt")
+    whole = (tmp_path / "whole.tgz").read_bytes()
+    for torn in (data, whole[: len(whole) // 2], whole[:20] + bytes(50) + whole[70:]):
+        (tmp_path / "voices.tgz").write_bytes(torn)
+        with pytest.raises(VoiceError, match=r"voices.tgz can't be read \(\w+\); give a folder or a .tgz archive\.$"):
+            FileVoices(tmp_path / "voices.tgz", LM_CONFIG)
+
+
 @pytest.mark.parametrize("name", ["../NATF2.pt", "/etc/passwd", "a/NATF2", "..", "", "NATF9", "NATF2\0", "x" * 500])
 def test_a_voice_outside_the_folder_is_no_voice(name: str, tmp_path: Path) -> None:
     (tmp_path / "NATF2.pt").write_bytes(pt(published()))
@@ -235,6 +259,8 @@ class Trap:
         (b"", "not a file of tensors"),
         (pt({"embeddings": torch.zeros(3, 1, 1, 64)}), "must hold"),
         (pt([1, 2]), "must hold"),
+        (pt(published() | {"embeddings": torch.zeros(3, 1, 1, 64, dtype=torch.int64)}), "which are floats"),
+        (b"\x80\x02]e.", "not a file of tensors"),
         (pt(published(width=4096)), "not \\[frames, 64\\]"),
         (pt(published() | {"cache": torch.zeros(1, 9, 4)}), "not \\[17, 4\\]"),
         (pt(published() | {"cache": torch.zeros(17, 4)}), "the model expects"),

@@ -13,10 +13,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from agent.duplex import FRAME_SAMPLES, AgentFrame, DuplexEngine, Sampling
+from agent.duplex import FRAME_SAMPLES, AgentFrame, DuplexEngine, EngineUnavailable, Sampling
 from agent.engines.loopback import LoopbackEngine
 from agent.engines.personaplex.chat import Limits
-from agent.engines.personaplex.server import DEFAULT_TEXT, ServerOptions
+from agent.engines.personaplex.server import DEFAULT_TEXT, ServerOptions, create_app
 from agent.wire.query import MOST_TEXT_CHARACTERS
 from tests.agent.engines.chat_server import Client, calling, served, served_beside, tone
 from tests.agent.exchange import SILENCE, TONE, ScriptedEngine
@@ -420,6 +420,19 @@ async def test_a_lost_session_is_told() -> None:
     async with served(engine) as address, calling(address) as client:
         await client.say(tone(1))
         assert await closing(client) == (1011, "The device failed.")
+
+
+@pytest.mark.parametrize("failure", [EngineUnavailable("There is no model."), KeyError("weights")])
+async def test_a_start_that_fails_in_any_way_stops_the_server(failure: Exception) -> None:
+    class Failing(ScriptedEngine):
+        async def start(self) -> None:
+            raise failure
+
+    app, stopped = create_app(Failing(), list, ServerOptions()), asyncio.Event()
+    app.state.stop = stopped.set
+    async with asyncio.timeout(5), app.router.lifespan_context(app):
+        await stopped.wait()
+    assert app.state.failure is failure
 
 
 async def test_what_operators_ask(loopback) -> None:
