@@ -16,6 +16,7 @@ MOST_PATIENCE_S = 4.0
 
 _SILENT_PEAK = 10 ** (-50 / 20)
 _MOST_WAITING_FRAMES = 125
+_MOST_TEXT_CHARACTERS = 4_000
 
 
 class Answers:
@@ -30,20 +31,12 @@ class Answers:
         self._clock = clock
         self._index = 0
         self._owed_since: deque[float] = deque()
-        self._begun = False
         self._unheard_since: float | None = None
         self._sounds: deque[tuple[Samples, str]] = deque(maxlen=_MOST_WAITING_FRAMES)
         self._text = ""
 
-    def begin(self) -> None:
-        """The prompt is in: from now on the server owes an answer to each frame."""
-        self._begun = True
-        if self._owed_since:
-            self._owed_since = deque([self._clock()] * len(self._owed_since))
-            self._unheard_since = self._clock()
-
     def owe(self) -> None:
-        """A frame is being sent."""
+        """A frame is being sent; the prompt is in."""
         now = self._clock()
         self._owed_since.append(now)
         if self._unheard_since is None:
@@ -51,7 +44,7 @@ class Answers:
 
     def read(self, text: str) -> None:
         """Keep a piece of text for the frame that follows it."""
-        self._text += text
+        self._text = (self._text + text)[-_MOST_TEXT_CHARACTERS:]
 
     def hear(self, frame: Samples) -> None:
         """Take a frame that came."""
@@ -78,9 +71,9 @@ class Answers:
 
     @property
     def silent_s(self) -> float:
-        """For how long the server has left everything unanswered, in seconds; 0 before its prompt is in."""
-        return self._clock() - self._unheard_since if self._begun and self._unheard_since is not None else 0.0
+        """For how long the server has left everything unanswered, in seconds."""
+        return self._clock() - self._unheard_since if self._unheard_since is not None else 0.0
 
     def _overdue(self) -> bool:
-        waited_s = self._clock() - self._owed_since[0] if self._begun else 0.0
+        waited_s = self._clock() - self._owed_since[0]
         return waited_s > MOST_PATIENCE_S or (waited_s > PATIENCE_S and self.silent_s > PATIENCE_S)

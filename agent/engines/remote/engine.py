@@ -29,6 +29,7 @@ class RemoteEngine:
         """``slots`` 0 asks the server."""
         self._address = address
         self._slots = slots
+        self._asks = not slots
         self._sessions: set[RemoteSession] = set()
         self._opening = 0
 
@@ -49,6 +50,10 @@ class RemoteEngine:
             socket = await self._connect(self._address.chat_url(query.write()))
             session = RemoteSession(socket, self._address.pcm, self._sessions.discard)
             self._sessions.add(session)
+        except EngineUnavailable:
+            if self._asks:
+                self._slots = 0  # what comes up in its place may have others
+            raise
         finally:
             self._opening -= 1
         return session
@@ -64,12 +69,15 @@ class RemoteEngine:
         try:
             async with httpx.AsyncClient(timeout=CONNECT_S, headers=self._address.headers, trust_env=False) as http:
                 answer = await http.get(self._address.health_url)
+            if answer.is_server_error:  # of a proxy whose server is not up
+                return False
             told = answer.json().get("slots") if answer.status_code == httpx.codes.OK else None
         except httpx.HTTPError:
             return False
         except (ValueError, AttributeError):  # an answer, but not of our server
             told = None
-        self._slots = told if isinstance(told, int) else _FOREIGN_SLOTS  # 0 while our own server still loads
+        is_ours = type(told) is int and told >= 0
+        self._slots = told if is_ours else _FOREIGN_SLOTS  # 0 while our own server still loads
         return bool(self._slots)
 
     async def _connect(self, url: str) -> ClientConnection:
@@ -89,7 +97,7 @@ class RemoteEngine:
         except TimeoutError:
             reason = f"did not answer within {CONNECT_S:g} seconds"
         except (OSError, WebSocketException, EOFError) as error:
-            reason = f"can't be reached ({getattr(error, 'strerror', None) or error})"
+            reason = f"can't be reached ({getattr(error, 'strerror', None) or str(error) or type(error).__name__})"
         raise EngineUnavailable(f"The engine at {self._address.url} {reason}; check PARLEY_ENGINE_URL.")
 
 

@@ -111,6 +111,7 @@ class RemoteSession:
 
     async def _send(self) -> None:
         writer = sound_writer(self._pcm)
+        await self._prompted.wait()  # the published server throws away what comes before, the stream's headers too
         while True:
             frame = await self._outbox.get()
             self._answers.owe()
@@ -124,7 +125,6 @@ class RemoteSession:
         async for message in self._socket:
             event = parse(message)
             if isinstance(event, Handshake):
-                self._answers.begin()
                 self._prompted.set()
             elif isinstance(event, Sound):
                 for samples in reader.read(event.data):

@@ -8,6 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
 
 from agent.duplex import AgentFrame, EngineFull, EngineLost, EngineUnavailable, RoleCard, RolePrompt, Sampling
 from agent.engines.loopback import LoopbackEngine
@@ -36,9 +38,15 @@ async def remote(address: str, **options: str) -> AsyncIterator[RemoteEngine]:
 
 
 @contextlib.asynccontextmanager
-async def foreign(handle: Callable[[ServerConnection], Awaitable[None]]) -> AsyncIterator[str]:
-    """A WebSocket server that is not ours."""
-    async with serve(handle, "127.0.0.1", 0) as server:
+async def foreign(
+    handle: Callable[[ServerConnection], Awaitable[None]], port: int = 0, health: Response | None = None
+) -> AsyncIterator[str]:
+    """A WebSocket server that is not ours, or something on its port that answers ``/health``."""
+
+    def answer(_: ServerConnection, request: Request) -> Response | None:
+        return health if request.path == "/health" else None
+
+    async with serve(handle, "127.0.0.1", port, process_request=answer) as server:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
@@ -164,6 +172,64 @@ async def test_a_published_server_gets_the_published_query_and_one_call() -> Non
     assert parse_qs(asked[0].query) == {"voice_prompt": ["NATM1"], "text_prompt": [ROLE.text]}
 
 
+async def test_what_is_pushed_early_waits_for_a_server_that_throws_it_away() -> None:
+    heard = bytearray()
+
+    async def handle(socket: ServerConnection) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.3):
+                while True:
+                    await socket.recv()
+        await socket.send(b"\x00")
+        async for message in socket:
+            assert isinstance(message, bytes)
+            heard.extend(message[1:])
+            await socket.send(message)
+
+    async with foreign(handle) as address, remote(address) as client:
+        session = await client.open(ROLE)
+        for frame in tone(5):
+            session.push(frame)
+        async with asyncio.timeout(5):
+            assert [frame.index async for frame in _first(session, 5)] == [0, 1, 2, 3, 4]
+    assert b"OpusHead" in heard
+
+
+def health(status: int, body: bytes) -> Response:
+    return Response(status, "", Headers({"Content-Length": str(len(body))}), body)
+
+
+async def test_a_proxy_whose_server_is_not_up_tells_no_slots() -> None:
+    async with foreign(ServerConnection.wait_closed, health=health(502, b"Bad gateway")) as address:
+        port = int(address.split(":")[1])
+        async with remote(address) as client:
+            assert client.capacity().slots == 0
+    async with foreign(ServerConnection.wait_closed, port, health(200, b'{"slots": 7}')), remote(address) as client:
+        await client.open(ROLE)
+        assert client.capacity().slots == 7
+
+
+async def test_a_server_that_comes_again_is_asked_again_for_its_slots() -> None:
+    async with foreign(ServerConnection.wait_closed, health=health(200, b'{"slots": 2}')) as address:
+        port = int(address.split(":")[1])
+        client = create({"engine_url": f"ws://{address}"})
+        await client.start()
+        assert client.capacity().slots == 2
+    with pytest.raises(EngineUnavailable):
+        await client.open(ROLE)
+    async with foreign(ServerConnection.wait_closed, port, health(200, b'{"slots": 9}')):
+        await client.open(ROLE)
+        assert client.capacity().slots == 9
+        await client.close()
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe", b"[1]", b'{"slots": -3}', b'{"slots": true}', b'{"slots": "4"}'])
+async def test_what_is_no_number_of_slots_is_a_foreign_server(body: bytes) -> None:
+    async with foreign(ServerConnection.wait_closed, health=health(200, body)) as address, remote(address) as client:
+        assert client.capacity().slots is not True
+        assert client.capacity().slots == 1
+
+
 WRONG_SERVERS: dict[str, tuple[Callable[[ServerConnection], Awaitable[None]], str]] = {
     "ends the call": (lambda socket: socket.close(1000, "Enough."), "Enough."),
     "fails": (lambda socket: socket.close(1011, "The device failed."), "The device failed."),
@@ -195,6 +261,7 @@ async def test_a_server_that_goes_wrong_loses_the_call_with_a_reason(what: str) 
 
 async def test_a_connection_that_breaks_loses_the_call() -> None:
     async def handle(socket: ServerConnection) -> None:
+        await socket.send(b"\x00")
         await socket.recv()
         socket.transport.abort()
 
