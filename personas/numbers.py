@@ -13,6 +13,7 @@ ON_FULL: tuple[OnFull, ...] = ("busy", "wait", "human")
 OPEN, VOICEMAIL, MESSAGE = "open", "voicemail", "message"
 LONGEST_WAIT_S = 600
 
+_ALWAYS = "Mon-Sun 00:00-24:00"  # to have the time zone looked at where no hours are given
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _QUEUE = re.compile(r"[A-Za-z0-9 _\-]{0,64}")
 
@@ -53,7 +54,7 @@ def check_settings(settings: NumberSettings) -> None:
     for number in filter(None, (settings.number, settings.human_number)):
         if check_number(number) != number:
             raise BadNumber("A phone number is kept without spaces, dots, dashes and brackets.")
-    opening_hours(settings.hours, settings.timezone)
+    opening_hours(settings.hours or (_ALWAYS if settings.timezone else ""), settings.timezone)
     if settings.on_full not in ON_FULL:
         raise BadNumberSetting(f"on-full is one of {', '.join(ON_FULL)}.")
     if settings.on_full == "human" and not settings.human_number:

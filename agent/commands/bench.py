@@ -18,7 +18,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 
 
 def register(app: typer.Typer) -> None:
-    bench = typer.Typer(help="Measure what an engine does on this machine.", no_args_is_help=True)
+    bench = typer.Typer(help="Measure what an engine, or the gateway, does on this machine.", no_args_is_help=True)
     bench.command("cascade")(cascade)
     app.add_typer(bench, name="bench")
 

@@ -1,11 +1,11 @@
-"""The console's pages about personas and the numbers they answer; role cards are changed in editing.py."""
+"""The console's pages that show personas; they are changed in editing.py, their numbers in number_pages.py."""
 
 import asyncio
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from personas.admin import editing
+from personas.admin import editing, number_pages
 from personas.admin.editing import chosen, known_versions, shown_changes
 from personas.admin.rendering import Pages
 from personas.admin.section import Section
@@ -26,7 +26,7 @@ def sections(store: PersonaStore) -> tuple[Section, ...]:
     """Return the sections "Personas" and "Numbers"."""
     return (
         Section("Personas", "/personas", "users", _personas(store)),
-        Section("Numbers", "/numbers", "hash", _numbers(store)),
+        number_pages.section(store),
     )
 
 
@@ -59,16 +59,4 @@ def _personas(store: PersonaStore) -> APIRouter:
         )
 
     editing.add_routes(router, pages, store)
-    return router
-
-
-def _numbers(store: PersonaStore) -> APIRouter:
-    router, pages = APIRouter(), Pages("personas")
-
-    @router.get("/numbers")
-    async def listed(request: Request) -> Response:
-        personas = {persona.slug: persona for persona in await store.personas()}
-        numbers = [(each, personas[each.persona_slug]) for each in await store.numbers()]
-        return await pages(request, "numbers.html", active="/numbers", numbers=numbers)
-
     return router

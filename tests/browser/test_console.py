@@ -174,4 +174,4 @@ def test_the_navigation_opens_on_a_phone(page: Page) -> None:
     expect(numbers).not_to_be_visible()
     page.get_by_role("button", name="Show the navigation").click()
     numbers.click()
-    expect(page.get_by_role("cell", name="+15550100")).to_be_visible()
+    expect(page.get_by_text("+15550100", exact=True)).to_be_visible()

@@ -31,6 +31,7 @@ PAGES = {
     "persona-edit": "/personas/brightwater-dental/edit",
     "persona-new": "/new-persona",
     "numbers": "/numbers",
+    "number": "/numbers?edit=%2B15550100",
     "not-found": "/calls/nothing",
 }
 

@@ -1,19 +1,15 @@
 """Editing role cards in the console: nothing that somebody typed or saved is lost, and nothing wrong is kept."""
 
 import re
-from collections.abc import AsyncIterator
 from html import unescape
 
-import httpx
 import pytest
-from fastapi import FastAPI
 
-from personas.accounts import ensure_admin
-from personas.admin import console
 from personas.card_files import card_text, parse_card
 from personas.db import Database
 from personas.library import load_library
 from personas.store import PersonaStore, content_hash
+from tests.personas.browser import Browser, hidden_field
 
 DENTAL = load_library()[0]
 SLUG = DENTAL.slug
@@ -21,50 +17,10 @@ TEXT = card_text(DENTAL)
 HELLO, GOOD_DAY = (TEXT.replace(DENTAL.greeting, words) for words in ("Hello.", "Good day."))
 
 
-class Browser:
-    """Two forms' worth of a browser that is signed in."""
-
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
-
-    async def get(self, path: str) -> str:
-        answer = await self._client.get(path)
-        assert answer.status_code == 200, answer.text
-        return answer.text
-
-    async def post(self, path: str, page: str, **fields: str) -> httpx.Response:
-        """Send the form of ``page`` with some fields filled in anew."""
-        hidden = {name: _field(page, name) for name in ("csrf_token", "slug", "base") if f'name="{name}"' in page}
-        return await self._client.post(path, data=hidden | fields)
-
-    async def save(self, page: str, text: str, **more: str) -> httpx.Response:
-        return await self.post("/personas", page, text=text, action="save", **more)
-
-
-def _field(page: str, name: str) -> str:
-    found = re.search(rf'name="{name}" value="([^"]*)"', page)
-    assert found, name
-    return unescape(found[1])
-
-
 def textarea(page: str, name: str = "text") -> str:
     found = re.search(rf'<textarea[^>]* id="{name}"[^>]*>\n(.*?)</textarea>', page, re.DOTALL)
     assert found, page
     return unescape(found[1])
-
-
-@pytest.fixture
-async def browser(database: Database) -> AsyncIterator[Browser]:
-    app = FastAPI()
-    console.mount(app, database=database, session_secret="s" * 40, secure=False)
-    await ensure_admin(database, "correct horse")
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-        browser = Browser(client)
-        signed_in = await browser.post(
-            "/login", await browser.get("/login"), name="admin", password="correct horse", next="/personas"
-        )
-        assert signed_in.status_code == 303
-        yield browser
 
 
 @pytest.fixture
@@ -98,7 +54,7 @@ async def test_of_two_who_edit_the_second_sees_both_texts_and_neither_is_lost(
     assert (await store.versions(SLUG))[0].card.greeting == "Hello."
     assert parse_card(textarea(refused.text, "their-text")).greeting == "Hello."
     assert textarea(refused.text) == GOOD_DAY
-    assert _field(refused.text, "note") == "mine"
+    assert hidden_field(refused.text, "note") == "mine"
     assert "<code>greeting</code>" in refused.text
     assert (await browser.save(refused.text, GOOD_DAY)).status_code == 303  # having seen theirs
     assert (await store.versions(SLUG))[0].card.greeting == "Good day."
@@ -184,7 +140,7 @@ async def test_an_old_version_is_begun_again_from(browser: Browser, store: Perso
     page = await browser.get(f"/personas/{SLUG}/edit?version=1")
     assert "Saving replaces draft 3" in page
     assert parse_card(textarea(page)) == DENTAL
-    assert (await browser.save(page, textarea(page), note=_field(page, "note"))).status_code == 303
+    assert (await browser.save(page, textarea(page), note=hidden_field(page, "note"))).status_code == 303
     newest = (await store.versions(SLUG))[0]
     assert (newest.number, newest.card, newest.note) == (3, DENTAL, "From version 1")
 
