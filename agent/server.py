@@ -46,6 +46,7 @@ class RunningServer:
         """
         desk: CallDesk = self.app.state.desk
         desk.draining = True
+        log.info("told to stop", calls=desk.live_calls, limit_s=limit_s)
         async with asyncio.TaskGroup() as group:
             ends = [group.create_task(desk.until_idle()), group.create_task(self.wait())]
             await asyncio.wait(ends, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)

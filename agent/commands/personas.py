@@ -283,7 +283,7 @@ def _print_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
         return
     table = Table(box=box.SIMPLE)
     for place, name in enumerate(head):
-        table.add_column(name, no_wrap=place == 0)  # what is typed into the next command is never cut
+        table.add_column(name, no_wrap=place == 0, overflow="fold")  # what is typed into the next command is never cut
     for row in rows:
         table.add_row(*row)
     Console().print(table)

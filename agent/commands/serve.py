@@ -112,13 +112,26 @@ async def _introduce(server: "RunningServer") -> None:
         "Personas": f"{len(personas)}, on {len(numbers)} phone numbers",
         "Webhook": f"{settings.origin}/twilio/voice  (Twilio: number → Voice → A call comes in, HTTP POST)",
     }
-    if state.admin_password:
-        lines["Login"] = f"admin / {state.admin_password}  (shown only now)"
-    out.print("[bold]Parley[/bold] is up.")
-    for name, value in lines.items():
+    warnings = _missing(settings, bool(personas), bool(numbers))
+    login = {"Login": f"admin / {state.admin_password}  (shown only now)"} if state.admin_password else {}
+    if settings.log_format == "json":
+        _log_introduction(lines, warnings)
+        lines = {}
+    else:
+        out.print("[bold]Parley[/bold] is up.")
+    for name, value in (lines | login).items():  # the password is for who sits here, not for what keeps the log
         out.print(f"  {name:<9} {value}", markup=False, soft_wrap=True)
-    for warning in _missing(settings, bool(personas), bool(numbers)):
+    for warning in warnings if lines else ():
         out.print(f"  [yellow]![/yellow] {warning}", soft_wrap=True)
+
+
+def _log_introduction(lines: dict[str, str], warnings: list[str]) -> None:
+    import structlog
+
+    log = structlog.get_logger(__name__)
+    log.info("parley is up", **{name.lower(): value for name, value in lines.items()})
+    for warning in warnings:
+        log.warning("something is missing before calls can come in", what=warning)
 
 
 def _missing(settings: "Settings", any_personas: bool, any_numbers: bool) -> list[str]:
