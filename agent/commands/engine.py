@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +29,7 @@ Token = Annotated[
     str, typer.Option(help="Bearer token that calls must show, instead of PARLEY_ENGINE_TOKEN.", show_default=False)
 ]
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 RANDOM_WEIGHTS = "[yellow]![/yellow] This model has random weights: it babbles."
 
 
@@ -44,7 +46,8 @@ def engine(
 ) -> None:
     """Carry calls on PersonaPlex for any client of its protocol, `parley serve` with PARLEY_ENGINE=remote among them.
 
-    /ready answers 200 once the model is loaded; /metrics is for Prometheus.
+    /ready answers 200 once the model is loaded; /metrics is for Prometheus. SIGTERM ends it and its calls, a second
+    one at once.
     """
     from uvicorn.loops.auto import auto_loop_factory
 
@@ -77,8 +80,6 @@ def engine_options(checkpoint: str, voices: str, device: str, tiny: bool) -> dic
 
 
 async def _serve(options: dict[str, str], host: str, port: int, token: str) -> None:
-    import signal
-
     from agent.duplex import EngineUnavailable, load_engine
     from agent.wire.sound import check_opus
 
@@ -99,9 +100,11 @@ async def _serve(options: dict[str, str], host: str, port: int, token: str) -> N
 
         def stop() -> None:
             server.should_exit = True
+            for name in _SIGNALS:
+                signal.signal(name, signal.SIG_DFL)  # a second one ends at once what the first waits for
 
         app.state.stop = stop
-        for name in (signal.SIGINT, signal.SIGTERM):
+        for name in _SIGNALS:
             asyncio.get_running_loop().add_signal_handler(name, stop)
         out = Console(stderr=True, highlight=False)
         shown = f"[{host}]" if ":" in host else host
