@@ -231,16 +231,21 @@ class _EngineServer:
         return JSONResponse({"voices": sorted(self._voices()), "default": self._voice("")})
 
     async def health(self, request: Request) -> Response:
-        """The process lives."""
+        """The process lives, and can be mended by nothing but a restart once the device has failed: 503."""
+        if failure := self._failure():
+            return JSONResponse({"status": "failed", "reason": failure, **self._slots()}, 503)
         return JSONResponse({"status": "ok", **self._slots()})
 
     async def ready(self, request: Request) -> Response:
         """The engine takes calls, though its slots may all be taken: 503 until it is loaded and once it has failed."""
-        failure = getattr(self._engine, "failure", "")
+        failure = self._failure()
         if not self._is_up or failure:
             reason = failure or "The engine is not loaded."
             return JSONResponse({"status": "unavailable", "reason": reason, **self._slots()}, 503)
         return JSONResponse({"status": "ready", **self._slots()})
+
+    def _failure(self) -> str:
+        return getattr(self._engine, "failure", "")
 
     def _slots(self) -> dict[str, int]:
         capacity = self._engine.capacity()

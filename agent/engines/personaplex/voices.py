@@ -91,7 +91,7 @@ class FileVoices:
                 file = archive.extractfile(path)
                 return file.read() if file else b""
         except _UNREADABLE as error:
-            raise VoiceError(f"The voice {path} in {self._source} can't be read ({type(error).__name__}).") from error
+            raise VoiceError(f"The voice {path} can't be read ({type(error).__name__}).") from error
 
 
 class RandomVoices:

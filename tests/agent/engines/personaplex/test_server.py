@@ -422,6 +422,19 @@ async def test_a_lost_session_is_told() -> None:
         assert await closing(client) == (1011, "The device failed.")
 
 
+async def test_a_failed_device_is_told_to_who_restarts_the_process() -> None:
+    class Failed(ScriptedEngine):
+        failure = ""
+
+    engine = Failed()
+    async with served(engine) as address, httpx.AsyncClient(base_url=f"http://{address}") as http:
+        assert (await http.get("/health")).status_code == 200
+        engine.failure = "The device failed (RuntimeError); restart the engine."
+        for path in ("/health", "/ready"):
+            answer = await http.get(path)
+            assert (answer.status_code, answer.json()["reason"]) == (503, engine.failure)
+
+
 @pytest.mark.parametrize("failure", [EngineUnavailable("There is no model."), KeyError("weights")])
 async def test_a_start_that_fails_in_any_way_stops_the_server(failure: Exception) -> None:
     class Failing(ScriptedEngine):
