@@ -48,22 +48,28 @@ class Voices(Protocol):
 
 
 class FileVoices:
-    """The voice files of a folder, or of a ``.tgz`` archive that holds one."""
+    """The voice files of a folder, or of a ``.tgz`` archive that holds one.
+
+    Raises:
+        VoiceError: it can't be read, or holds no voice.
+    """
 
     def __init__(self, source: Path, config: LMConfig) -> None:
         self._source = source
         self._config = config
-        self._names = {Path(path).name: path for path in self._paths() if Path(path).suffix in _KINDS}
+        files = {Path(path).name: path for path in self._paths() if Path(path).suffix in _KINDS}
+        self._names = {name: path for name, path in files.items() if _NAME.match(name)}
+        if not self._names:
+            raise VoiceError(f"There is no voice in {source}: it must hold .wav or .pt files with plain names.")
 
     def names(self) -> list[str]:
         return sorted(self._names)
 
     def check(self, name: str) -> str:
-        if _NAME.match(name):
-            for found in (name, *(name + kind for kind in _KINDS)):
-                if found in self._names:
-                    return found
-        known = ", ".join(sorted({Path(found).stem for found in self._names})[:20]) or "none"
+        for found in (name, *(name + kind for kind in _KINDS)):
+            if found in self._names:
+                return found
+        known = ", ".join(sorted({Path(found).stem for found in self._names})[:20])
         raise VoiceError(f"There is no voice {name[:100]!r} in {self._source}; it holds {known}.")
 
     def load(self, name: str) -> Voice | Recording:

@@ -214,6 +214,7 @@ def test_voices_of_a_folder_and_of_an_archive(tmp_path: Path) -> None:
     (folder / "NATF2.pt").write_bytes(pt(published()))
     (folder / "Ana Maria.wav").write_bytes(wav())
     (folder / "notes.txt").write_text("no voice")
+    (folder / "._NATF2.pt").write_bytes(b"what macOS packs beside a file")
     with tarfile.open(tmp_path / "voices.tgz", "w:gz") as archive:
         archive.add(folder, "voices")
     for source in (folder, tmp_path / "voices.tgz"):
@@ -224,6 +225,12 @@ def test_voices_of_a_folder_and_of_an_archive(tmp_path: Path) -> None:
         assert embedded.embeddings.shape == (5, LM_CONFIG.dim)
         assert isinstance(sound, Recording)
         assert sound.frames.shape == (12, 1920)
+
+
+def test_a_folder_without_voices_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no voice")
+    with pytest.raises(VoiceError, match=r"There is no voice in .*\.wav or \.pt"):
+        FileVoices(tmp_path, LM_CONFIG)
 
 
 @pytest.mark.parametrize("data", [b"\x1f\x8b torn", b"no archive", b""])
@@ -241,6 +248,7 @@ def test_an_archive_that_cannot_be_read_is_named(data: bytes, tmp_path: Path) ->
 def test_a_voice_outside_the_folder_is_no_voice(name: str, tmp_path: Path) -> None:
     (tmp_path / "NATF2.pt").write_bytes(pt(published()))
     (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "a.wav").write_bytes(wav())
     for voices in (FileVoices(tmp_path, LM_CONFIG), FileVoices(tmp_path / "inner", LM_CONFIG), RandomVoices()):
         with pytest.raises(VoiceError, match="There is no voice"):
             voices.check(name)
