@@ -31,7 +31,8 @@ def test_skips_are_summed_up_or_refused(tmp_path: Path, strict: str, status: int
     shutil.copy(root / "tests" / "conftest.py", tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    gpu: x\n    postgres: x\n")
     (tmp_path / "test_some.py").write_text(TESTS)
-    environment = os.environ | {"PARLEY_TEST_STRICT": strict, "PYTHONPATH": str(root)}
+    path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
+    environment = os.environ | {"PARLEY_TEST_STRICT": strict, "PYTHONPATH": path}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", processes, str(tmp_path)]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == status, done.stdout
