@@ -26,7 +26,7 @@ STATUSES = {
 }
 OUTCOMES = {
     "caller_hung_up": "The caller hung up",
-    "agent_hung_up": "The agent said goodbye",
+    "agent_hung_up": "The agent hung up",
     "time_limit": "Ended at the longest length allowed",
     "engine_lost": "The speech engine was lost",
     "gateway_lost": "The server died in the call",
@@ -103,6 +103,8 @@ class Part:
 
 def in_words(call: Call) -> str:
     """Return how the call ended, or where it is, in a few words."""
+    if call.outcome == "agent_hung_up" and call.reason:  # an operator did it in the agent's name
+        return call.reason.removesuffix(".")
     if call.outcome:
         return OUTCOMES.get(call.outcome, call.outcome.replace("_", " "))
     return {"ringing": "Ringing", "live": "In progress"}.get(call.status, STATUSES[call.status].title)

@@ -115,7 +115,7 @@ def test_a_call_in_progress_shows_itself_again_when_it_has_ended(page: Page, sit
     page.goto(f"/calls/{site.calls['ending']}")
     expect(page.get_by_role("status")).to_contain_text("in progress")
     end_live_call()
-    expect(page.get_by_text("The agent said goodbye")).to_be_visible(timeout=8_000)
+    expect(page.get_by_text("The agent hung up")).to_be_visible(timeout=8_000)
 
 
 def test_the_persona_shows_its_versions(page: Page) -> None:

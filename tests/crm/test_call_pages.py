@@ -153,6 +153,10 @@ async def test_a_page_in_progress_is_told_when_to_load_again(
     await store.finish(call.id, status="lost", outcome="gateway_lost")
     assert (await client.get(f"/calls/{call.id}/status?seen=ringing")).headers["HX-Refresh"] == "true"
     assert in_words(await store.call(call.id)) == "The server died in the call"
+    ended = (await store.open_call(new_call("CA2"))).call
+    reason = "ann ended the call from its page."
+    await store.finish(ended.id, status="ended", outcome="agent_hung_up", reason=reason)
+    assert in_words(await store.call(ended.id)) == "ann ended the call from its page"
     for cursor in ("x", "0001-01-01T00:00:00+14:00_x"):
         assert (await client.get("/calls", params={"cursor": cursor})).status_code == 400
     for path in ("/calls/nothing/status", "/calls/nothing/recording", "/calls/nothing/peaks", "/calls/nothing"):

@@ -18,11 +18,11 @@ BANK = CARDS["copperfield-bank"]
 GREETING = "A: GreenLoop Services, this is Victor. How can I help you today?"
 
 
-def call(outcome: str = "caller_hung_up", role_prompt: str = "") -> Call:
+def call(outcome: str = "caller_hung_up", role_prompt: str = "", reason: str = "") -> Call:
     now = datetime(2026, 7, 14, tzinfo=UTC)
     return Call(
         "0" * 32, "twilio", "CA1", "AC1", "+1", "+2", "greenloop-waste", 1, "", "cascade", "ended",
-        outcome, "", role_prompt, now, now, now, 1000, "",
+        outcome, reason, role_prompt, now, now, now, 1000, "",
     )  # fmt: skip  # pyright: ignore[reportArgumentType]
 
 
@@ -258,6 +258,8 @@ def test_loops_and_the_end():
     assert loop["loops"].result == "fail"
     silent = scored(GREETING, "C: okay bye", outcome="agent_hung_up")
     assert silent["closing"].result == "fail"
+    ended = scored(GREETING, "C: okay bye", outcome="agent_hung_up", reason="ann ended the call from its page.")
+    assert ended["closing"].result == "na"  # it was not the agent
     assert scored(GREETING, "C: okay bye", "A: Goodbye!")["closing"].result == "pass"
 
 
