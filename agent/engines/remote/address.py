@@ -35,6 +35,7 @@ class Address:
         try:
             parts = urlsplit(text if "://" in text else f"//{text}")
             host, _ = parts.hostname, parts.port
+            (host or "").encode("idna")  # as connecting will
         except ValueError as error:
             raise EngineUnavailable(f"PARLEY_ENGINE_URL is no address ({error}); e.g. ws://127.0.0.1:8998.") from error
         if parts.scheme not in _SCHEMES or not host or parts.username is not None:
