@@ -109,7 +109,7 @@ async def _introduce(server: "RunningServer") -> None:
         "Console": f"{server.url}/",
         "Engine": f"{state.engine.name}, {capacity.slots} calls at once{each}",
         "Database": make_url(settings.database).render_as_string(hide_password=True),
-        "Personas": f"{len(personas)}, on {len(numbers)} phone numbers",
+        "Personas": f"{len(personas)}, on {len(numbers)} phone number{'' if len(numbers) == 1 else 's'}",
         "Webhook": f"{settings.origin}/twilio/voice  (Twilio: number → Voice → A call comes in, HTTP POST)",
     }
     warnings = _missing(settings, bool(personas), bool(numbers))
