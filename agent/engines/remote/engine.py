@@ -76,8 +76,8 @@ class RemoteEngine:
             return False
         except (ValueError, AttributeError):  # an answer, but not of our server
             told = None
-        is_ours = type(told) is int and told >= 0
-        self._slots = told if is_ours else _FOREIGN_SLOTS  # 0 while our own server still loads
+        # 0 while our own server still loads
+        self._slots = told if type(told) is int and told >= 0 else _FOREIGN_SLOTS
         return bool(self._slots)
 
     async def _connect(self, url: str) -> ClientConnection:
