@@ -96,6 +96,7 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
             call_pages.section(calls, personas, recordings, LiveDesk(live, calls, personas, carrier)),
             overview.section(Analytics(database), personas),
         ],
+        own_voices=settings.voices_of_own,
     )
     return app
 

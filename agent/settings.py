@@ -12,6 +12,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
+from personas.voices import OWN_NAME
+
 PREFIX, DOTENV = "PARLEY_", ".env"
 
 
@@ -120,6 +122,9 @@ class Settings(BaseSettings):
         "or `tiny` for random weights.",
     )
     engine_voices: str = Field("", description="Folder of PersonaPlex's voices; empty takes the checkpoint's own.")
+    own_voices: str = Field(
+        "", description="Voices of your own that role cards may ask for: their files' names, separated by commas."
+    )
     engine_device: str = Field(
         "", description="PersonaPlex's device, cuda or cpu; empty takes a GPU where there is one."
     )
@@ -218,6 +223,14 @@ class Settings(BaseSettings):
             raise ValueError("must be an account SID: AC with more letters and digits, from Twilio's console")
         return value
 
+    @field_validator("own_voices")
+    @classmethod
+    def _are_voices(cls, value: str) -> str:
+        for name in _parts(value):
+            if not OWN_NAME.fullmatch(name):
+                raise ValueError(f"must be names of voice files, separated by commas, not {name!r}")
+        return value
+
     @property
     def database(self) -> str:
         """The database URL with its default filled in."""
@@ -231,8 +244,12 @@ class Settings(BaseSettings):
     @property
     def auth_tokens(self) -> tuple[str, ...]:
         """Twilio auth tokens, newest first."""
-        tokens = self.twilio_auth_token.get_secret_value().split(",")
-        return tuple(token.strip() for token in tokens if token.strip())
+        return _parts(self.twilio_auth_token.get_secret_value())
+
+    @property
+    def voices_of_own(self) -> tuple[str, ...]:
+        """The names of ``own_voices``."""
+        return _parts(self.own_voices)
 
     def engine_options(self) -> dict[str, str]:
         """The settings engines may read, as the plain strings that ``agent.duplex.load_engine`` takes."""
@@ -280,6 +297,10 @@ def misspelt() -> dict[str, str]:
     given = sorted({name.upper() for name in (*os.environ, *DotEnvSettingsSource(Settings).env_vars)} - set(known))
     near = {name: get_close_matches(name, known, n=1, cutoff=0.85) for name in given if name.startswith(PREFIX)}
     return {name: found[0] for name, found in near.items() if found}
+
+
+def _parts(value: str) -> tuple[str, ...]:
+    return tuple(part for each in value.split(",") if (part := each.strip()))
 
 
 def _with_host(url: str) -> str:

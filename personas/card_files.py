@@ -1,6 +1,6 @@
 """Reads role cards from YAML, and writes them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,22 +30,22 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
-def load_cards(paths: Iterable[Path]) -> list[PersonaCard]:
-    """Read several cards.
+def load_cards(paths: Iterable[Path], own_voices: Collection[str] = ()) -> list[PersonaCard]:
+    """Read several cards, which may ask for published voices and for ``own_voices``.
 
     Raises:
         CardError: like ``load_card``, or two files hold the same slug.
     """
     cards: dict[str, tuple[PersonaCard, Path]] = {}
     for path in paths:
-        card = load_card(path)
+        card = load_card(path, own_voices)
         if card.slug in cards:
             raise CardError(f"{path}: slug: {card.slug!r} is taken by {cards[card.slug][1]}; give each card its own.")
         cards[card.slug] = (card, path)
     return [card for card, _ in cards.values()]
 
 
-def load_card(path: Path) -> PersonaCard:
+def load_card(path: Path, own_voices: Collection[str] = ()) -> PersonaCard:
     """Read one card.
 
     Raises:
@@ -53,18 +53,18 @@ def load_card(path: Path) -> PersonaCard:
     """
     content = read_mapping(path)
     try:
-        return _card(content)
+        return _card(content, own_voices)
     except CardError as error:
         raise CardError(f"{path}: {error}") from error
 
 
-def parse_card(text: str) -> PersonaCard:
+def parse_card(text: str, own_voices: Collection[str] = ()) -> PersonaCard:
     """Read a card from YAML text.
 
     Raises:
         CardError: with the line or the field's path, and the remedy.
     """
-    return _card(_parse(text))
+    return _card(_parse(text), own_voices)
 
 
 def card_text(card: PersonaCard) -> str:
@@ -81,12 +81,12 @@ class _Dumper(yaml.SafeDumper):
         super().increase_indent(flow, False)
 
 
-def _card(content: dict[str, Any]) -> PersonaCard:
+def _card(content: dict[str, Any], own_voices: Collection[str]) -> PersonaCard:
     try:
         card = PersonaCard.model_validate(content)
     except ValidationError as error:
         raise CardError(_first_problem(error, content)) from error
-    check_voice(card.voice)
+    check_voice(card.voice, own_voices)
     return card
 
 

@@ -5,10 +5,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from personas.errors import CardError
 from personas.persona import Fact, FactKind, PersonaCard, QuestionKind, RuleKind, TestQuestion
 from personas.spoken import spoken_words
-from personas.voices import check_voice
 
 NEAR_DUPLICATE = 0.6
 """Share of words that two questions have in common (Jaccard) from which they count as one."""
@@ -58,7 +56,6 @@ def lint_card(card: PersonaCard, *, testable: bool = True) -> list[Finding]:
     with some test questions has those checked in any case.
     """
     checks: list[Callable[[PersonaCard], Iterator[Finding]]] = [
-        _voice,
         _spoken,
         _facts,
         _rules,
@@ -80,13 +77,6 @@ def overlap(one: str, other: str) -> float:
 
 def _jaccard(a: set[str], b: set[str]) -> float:
     return len(a & b) / len(a | b) if a and b else 0.0
-
-
-def _voice(card: PersonaCard) -> Iterator[Finding]:
-    try:
-        check_voice(card.voice)
-    except CardError as error:
-        yield Finding("voice", str(error).removeprefix("voice: "))
 
 
 def _sayings(card: PersonaCard) -> Iterator[tuple[str, str]]:

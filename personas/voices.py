@@ -1,5 +1,7 @@
-"""The voices that PersonaPlex publishes."""
+"""The voices that PersonaPlex publishes, and what an operator's own may be called."""
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
@@ -33,16 +35,20 @@ VOICES: dict[str, Voice] = {
 }
 
 
-def check_voice(name: str) -> Voice:
-    """Return the published voice of this name.
+OWN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,99}")
+"""What the engine takes for a voice file's name."""
+
+
+def check_voice(name: str, own: Collection[str] = ()) -> None:
+    """See that a voice is published, or one of the operator's ``own``.
 
     Raises:
-        CardError: there is none; the message names the nearest.
+        CardError: it is neither; the message names the nearest.
     """
-    voice = VOICES.get(name)
-    if voice is None:
-        near = get_close_matches(name.upper(), VOICES, n=1, cutoff=0)[0]
-        raise CardError(
-            f"voice: there is no voice {name!r}; published are NATF0-3, NATM0-3, VARF0-4 and VARM0-4, try {near}."
-        )
-    return voice
+    if name in VOICES or name in own:
+        return
+    near = (get_close_matches(name, own, n=1) or get_close_matches(name.upper(), VOICES, n=1, cutoff=0))[0]
+    raise CardError(
+        f"voice: there is no voice {name!r}; published are NATF0-3, NATM0-3, VARF0-4 and VARM0-4, "
+        f"voices of your own are named in PARLEY_OWN_VOICES; try {near}."
+    )

@@ -201,10 +201,11 @@ def _number_row(number: "NumberSettings") -> tuple[str, ...]:
 
 
 def _load(files: list[Path] | None) -> "list[PersonaCard]":
+    from agent.settings import settings
     from personas.card_files import load_cards
     from personas.library import load_library
 
-    return load_cards(files) if files else load_library()
+    return load_cards(files, settings().voices_of_own) if files else load_library()
 
 
 def _with_store(work: "Callable[[PersonaStore], Awaitable[T]]") -> T:

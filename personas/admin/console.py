@@ -1,7 +1,7 @@
 """The console: the pages of every section behind one login, in one application mounted below the carrier's routes."""
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import structlog
 from fastapi import Depends, FastAPI, Request
@@ -30,7 +30,13 @@ log = structlog.get_logger(__name__)
 
 
 def mount(
-    app: FastAPI, *, database: Database, session_secret: str, secure: bool, sections: Sequence[Section] = ()
+    app: FastAPI,
+    *,
+    database: Database,
+    session_secret: str,
+    secure: bool,
+    sections: Sequence[Section] = (),
+    own_voices: Collection[str] = (),
 ) -> None:
     """Serve the console at every path that ``app`` has no route for; call it after all routes are added.
 
@@ -38,6 +44,7 @@ def mount(
         session_secret: the key that signs login cookies, at least 32 characters, the same in all processes.
         secure: whether browsers reach the console by https only (the public URL's scheme): marks cookies Secure.
         sections: parts of other packages, e.g. ``crm.admin.pages.section(…)``; the first one is the start page.
+        own_voices: what role cards may ask for beside the published voices.
 
     Raises:
         ValueError: the secret is too short.
@@ -48,7 +55,7 @@ def mount(
     console.state.accounts = Accounts(database)
     console.state.throttle = Throttle()
     console.state.csrf_secret = hmac.digest(session_secret.encode(), b"csrf", "sha256")
-    console.state.sections = (*sections, *persona_pages.sections(PersonaStore(database)))
+    console.state.sections = (*sections, *persona_pages.sections(PersonaStore(database), own_voices))
     console.add_middleware(
         SessionMiddleware,
         secret_key=session_secret,

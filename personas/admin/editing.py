@@ -6,6 +6,7 @@ form {text, base} ──parse──▶ card ──save_draft(base)──▶ draf
 """
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,10 +79,10 @@ class ShownChange:
     came: tuple[str, ...]
 
 
-def add_routes(router: APIRouter, pages: Pages, store: PersonaStore) -> None:
+def add_routes(router: APIRouter, pages: Pages, store: PersonaStore, own_voices: Collection[str]) -> None:
     """Add the pages that change a persona; those that show it are in personas.admin.pages."""
     _forms(router, pages, store)
-    _saving(router, pages, store)
+    _saving(router, pages, store, own_voices)
     _publishing(router, store)
 
 
@@ -117,13 +118,13 @@ def _forms(router: APIRouter, pages: Pages, store: PersonaStore) -> None:
         return await _form(pages, request, edited, source=source, draft=draft)
 
 
-def _saving(router: APIRouter, pages: Pages, store: PersonaStore) -> None:
+def _saving(router: APIRouter, pages: Pages, store: PersonaStore, own_voices: Collection[str]) -> None:
     @router.post(PATH)
     async def save(request: Request) -> Response:
         form = await request.form()
         edited = Edited(*(_text(form.get(name)) for name in ("slug", "text", "base", "note")))
         try:
-            card = await asyncio.to_thread(_card, edited)
+            card = await asyncio.to_thread(_card, edited, own_voices)
         except CardError as error:
             return await _form(pages, request, edited, status=422, problem=str(error))
         if form.get("action") != "save":
@@ -153,11 +154,11 @@ def _publishing(router: APIRouter, store: PersonaStore) -> None:
         return RedirectResponse(f"{PATH}/{slug}", 303)
 
 
-def _card(edited: Edited) -> PersonaCard:
+def _card(edited: Edited, own_voices: Collection[str]) -> PersonaCard:
     """Return the form's card; raises CardError also where it would become another persona's."""
     if len(edited.text) > LIMITS["text"]:
         raise CardError(f"the card is longer than {LIMITS['text']} characters; a role card has some thousand.")
-    card = parse_card(edited.text)
+    card = parse_card(edited.text, own_voices)
     if edited.slug and card.slug != edited.slug:
         raise CardError(f"slug: this persona's slug stays {edited.slug!r}; for another persona use New persona.")
     return card

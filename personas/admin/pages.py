@@ -1,6 +1,7 @@
 """The console's pages that show personas; they are changed in editing.py, their numbers in number_pages.py."""
 
 import asyncio
+from collections.abc import Collection
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -22,15 +23,15 @@ RULE_COLOURS = {
 }
 
 
-def sections(store: PersonaStore) -> tuple[Section, ...]:
-    """Return the sections "Personas" and "Numbers"."""
+def sections(store: PersonaStore, own_voices: Collection[str] = ()) -> tuple[Section, ...]:
+    """Return the sections "Personas" and "Numbers"; see ``console.mount`` for ``own_voices``."""
     return (
-        Section("Personas", "/personas", "users", _personas(store)),
+        Section("Personas", "/personas", "users", _personas(store, own_voices)),
         number_pages.section(store),
     )
 
 
-def _personas(store: PersonaStore) -> APIRouter:
+def _personas(store: PersonaStore, own_voices: Collection[str]) -> APIRouter:
     router, pages = APIRouter(), Pages("personas")
 
     @router.get("/personas")
@@ -58,5 +59,5 @@ def _personas(store: PersonaStore) -> APIRouter:
             keys=[key for digit in "1234567890*#" if (key := shown.card.key(digit))],
         )
 
-    editing.add_routes(router, pages, store)
+    editing.add_routes(router, pages, store, own_voices)
     return router

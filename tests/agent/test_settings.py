@@ -8,6 +8,10 @@ from agent.commands.settings import _shown
 from agent.settings import Settings, SettingsError, load, misspelt
 
 WRONG = {
+    "OWN_VOICES": (
+        "clara, ../etc",
+        "must be names of voice files, separated by commas, not '../etc'.",
+    ),
     "PORT": ("x", "must be a whole number, 0 to 65535."),
     "MAX_CALL_S": ("0", "must be a number above 0, at most 86400."),
     "LOG_LEVEL": ("loud", "must be debug or info or warning or error."),

@@ -24,7 +24,7 @@ def cheap_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def browser(database: Database) -> AsyncIterator[Browser]:
     app = FastAPI()
-    console.mount(app, database=database, session_secret="s" * 40, secure=False)
+    console.mount(app, database=database, session_secret="s" * 40, secure=False, own_voices=("clara",))
     await ensure_admin(database, "correct horse")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         browser = Browser(client)

@@ -30,10 +30,17 @@ def test_changes_name_the_part_by_its_id() -> None:
 
 def test_the_published_voices_are_eighteen() -> None:
     assert len(VOICES) == 18
-    assert check_voice("VARF4").gender == "female"
-    assert check_voice("NATM0").kind == "natural"
-    with pytest.raises(CardError, match="try NATM2"):
+    assert VOICES["VARF4"].gender == "female"
+    assert VOICES["NATM0"].kind == "natural"
+    check_voice("VARM4")
+    with pytest.raises(CardError, match=r"PARLEY_OWN_VOICES; try NATM2\.$"):
         check_voice("natm2")
+
+
+def test_voices_of_ones_own_are_known_by_name() -> None:
+    check_voice("clara", ("tom", "clara"))
+    with pytest.raises(CardError, match=r"no voice 'clare'.*try clara\.$"):
+        check_voice("clare", ("tom", "clara"))
 
 
 @pytest.mark.parametrize("number", ["+15550100", "+1 555 0100", "+1 (555) 01-00", "+442071838750"])

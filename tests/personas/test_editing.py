@@ -68,6 +68,13 @@ async def test_what_was_saved_already_is_no_conflict(browser: Browser, store: Pe
 
 
 @only_sqlite
+async def test_a_card_may_ask_for_a_voice_of_ones_own(browser: Browser, store: PersonaStore) -> None:
+    page = await browser.get(f"/personas/{SLUG}/edit")
+    assert (await browser.save(page, TEXT.replace("voice: NATF2", "voice: clara"))).status_code == 303
+    assert (await store.versions(SLUG))[0].card.voice == "clara"
+
+
+@only_sqlite
 async def test_an_import_or_publishing_meanwhile_is_seen(browser: Browser, store: PersonaStore) -> None:
     page = await browser.get(f"/personas/{SLUG}/edit")
     await store.import_cards([DENTAL.model_copy(update={"greeting": "From a file."})])

@@ -65,7 +65,6 @@ def _with(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("path", "value", "finding"),
     [
-        ("voice", "NATF9", "voice: there is no voice"),
         ("greeting", "Hello, this is Marisol.", "greeting: it must say the agent's company"),
         ("greeting", "Brightwater Dental, hello.", "greeting: it must say the agent's name"),
         ("unknown_say", "I do not know", "unknown_say: end it with"),

@@ -127,6 +127,19 @@ def test_one_bad_file_imports_nothing(parley: Parley, tmp_path: Path) -> None:
     assert json.loads(parley("personas", "list", "--json").stdout) == []
 
 
+def test_a_card_may_ask_for_a_voice_of_ones_own(
+    parley: Parley, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text((FOLDER / "saffron-table.yaml").read_text().replace("\nvoice: ", "\nvoice: clara # "))
+    with pytest.raises(CardError, match=r"own\.yaml: voice: there is no voice 'clara'.*PARLEY_OWN_VOICES"):
+        parley("personas", "import", str(own))
+    monkeypatch.setenv("PARLEY_OWN_VOICES", "tom, clara")
+    settings.cache_clear()
+    parley("personas", "import", str(own))
+    assert "voice clara" in parley("personas", "show", "saffron-table").stdout
+
+
 def test_a_persona_is_shown_with_its_role_prompt(parley: Parley) -> None:
     parley("db", "upgrade")
     parley("personas", "import", str(FOLDER / "saffron-table.yaml"))
