@@ -12,7 +12,7 @@ import numpy as np
 
 from agent.duplex import FRAME_MS, AgentFrame
 from agent.pipeline.announcer import Announcement, Announcer, Note, Pcm, Speak
-from agent.pipeline.ending import AGENT_HUNG_UP, CallEnd, Ending
+from agent.pipeline.ending import AGENT_HUNG_UP, KEY_PRESSED, CallEnd, Ending
 from agent.pipeline.frames import AgentAudio
 from agent.pipeline.levels import SilenceGate, rms_of
 from agent.pipeline.phrases import PhraseFinder
@@ -89,7 +89,7 @@ class Attendant:
         elif key.action == "say":
             self._answer(Announcement("menu", key.say, urgent=True))
         else:
-            self._finish("menu", key.say or (card.closing_say if card else GOODBYE), AGENT_HUNG_UP)
+            self._finish("menu", key.say or (card.closing_say if card else GOODBYE), KEY_PRESSED)
 
     def hand_off(self, handoff: Handoff, say: str = "") -> bool:
         """Tell the caller and give the call to a human; False where there is none, which a caller who asked is told."""

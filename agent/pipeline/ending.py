@@ -17,6 +17,7 @@ class Ending:
 
 CALLER_HUNG_UP = Ending("caller_hung_up")
 AGENT_HUNG_UP = Ending("agent_hung_up")
+KEY_PRESSED = Ending("agent_hung_up", "The caller pressed the key that ends the call.")
 SOCKET_DROPPED = Ending("stream_failed", "The media socket closed without a stop message.")
 
 

@@ -103,7 +103,7 @@ class Part:
 
 def in_words(call: Call) -> str:
     """Return how the call ended, or where it is, in a few words."""
-    if call.outcome == "agent_hung_up" and call.reason:  # an operator did it in the agent's name
+    if call.outcome == "agent_hung_up" and call.reason:  # an operator or the caller's key did it in the agent's name
         return call.reason.removesuffix(".")
     if call.outcome:
         return OUTCOMES.get(call.outcome, call.outcome.replace("_", " "))

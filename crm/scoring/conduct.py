@@ -179,7 +179,7 @@ class ConductCheck:
         last = self.talk.agent[-1] if self.talk.agent else None
         if last and (phrases.BYE.search(plain(last.text)) or self._like(self.card.closing_say, last.text)):
             return last.finding("pass", "Said goodbye.", self._nearest(self.card.closing_say, last))
-        if last and self.call.outcome == "agent_hung_up" and not self.call.reason:  # with one, an operator did
+        if last and self.call.outcome == "agent_hung_up" and not self.call.reason:  # with one, somebody else did
             return last.finding("fail", "It hung up without a goodbye.")
         if last and last.asked and phrases.BYE.search(plain(last.asked)):
             return last.finding("unresolved", "The caller said goodbye; the answer holds none.")

@@ -130,6 +130,7 @@ async def test_a_cards_keys(open_exchange: Open, digit: str, outcome: str, hando
         assert await line.live()
     row = await where.row(stream.call_id)
     assert (row.outcome, row.handoff) == (outcome, handoff)
+    assert ("the key that ends the call" in row.reason) == (outcome == "agent_hung_up")
     assert await agents_words(where, row) == f"We are open. {said}"
 
 
