@@ -28,7 +28,7 @@ def row(slices: Sequence[Slice]) -> dict[str, Any]:
     ratios = [ratio for call in calls if (ratio := real_time_ratio(call)) is not None]
     return {
         "calls": slices[0].calls,
-        "cpu_per_call_pct": round(fmean(one.cpu_per_call_pct for one in slices), 2),
+        "cpu_per_call_pct": round(fmean(one.cpu_per_call_pct for one in slices), 3),
         "memory_per_call_mb": round(slices[0].memory_per_call_mb, 2),  # later rounds reuse what the first has freed
         "latency_ms": percentiles,
         "real_time_ratio": round(fmean(ratios), 4) if ratios else 0.0,
