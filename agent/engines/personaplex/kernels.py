@@ -95,7 +95,7 @@ def keep(split: Tensor, turn: Tensor, ring: KVRing, steps: Tensor) -> Tensor:
     Returns:
         The queries, [B, T, H, D].
     """
-    _check_dense(split, turn, steps)
+    _check_dense(split, turn, steps, *ring.parts)
     slots, heads, capacity, width = ring.keys.shape
     count = split.shape[1]
     queries = split.new_empty(slots, count, heads, width)
@@ -172,7 +172,7 @@ def attend(queries: Tensor, ring: KVRing, steps: Tensor, held: Tensor) -> Tensor
     Returns:
         [B, T, H · D]
     """
-    _check_dense(queries, steps, held)
+    _check_dense(queries, steps, held, *ring.parts)
     slots, count, heads, width = queries.shape
     capacity, programs = ring.capacity, slots * count * heads
     splits = max(1, min(_PROGRAMS // programs, capacity // _ENTRIES_A_SPLIT))
