@@ -296,8 +296,8 @@ async def test_an_operator_hangs_up_and_hands_over(open_exchange: Open) -> None:
     assert ("operator_hung_up", "ann") in await events(where, stream)
     async with where.call() as stream:
         line = Line(stream)
-        await line.live(0.2)
         row = await where.state.calls.call_by_carrier_id("twilio", stream.call_id)
+        assert not await line.live(20, until=lambda: where.state.live.control(row.id) is not None)
         assert where.state.live.control(row.id).hand_off(Handoff("warm", HUMAN, "operator"), "ann")
         assert await line.live()
     assert (await where.row(stream.call_id)).handoff == Handoff("warm", HUMAN, "operator")
