@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import numpy as np
 import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from agent.duplex import FRAME_SAMPLES, DuplexEngine, Samples
 from agent.engines.personaplex.server import ServerOptions, create_app, listen, server_config
@@ -120,3 +121,19 @@ async def calling(address: str, pcm: bool = False, token: str = "", **query: str
     url = f"ws://{address}/api/chat" + (f"?{urlencode(query)}" if query else "")
     async with connect(url, additional_headers=headers, compression=None) as socket:
         yield Client(socket, pcm)
+
+
+async def free(engine: DuplexEngine) -> None:
+    """Return when no slot is taken; fails if that takes long."""
+    async with asyncio.timeout(10):
+        while engine.capacity().used:  # noqa: ASYNC110 - nobody says when a slot is free
+            await asyncio.sleep(0.01)
+
+
+async def closing(client: Client) -> tuple[int, str]:
+    """Read on until the server closes; its code and reason."""
+    async with asyncio.timeout(10):
+        with contextlib.suppress(ConnectionClosed):
+            async for _ in client.socket:
+                pass
+    return client.socket.close_code or 0, client.socket.close_reason or ""
