@@ -1,6 +1,8 @@
 """Brings a database to the schema this version of Parley needs; Alembic without its ini file."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -69,6 +71,17 @@ def make_ready(database_url: str) -> None:
         upgrade(database_url)
     elif not is_current(database_url):
         raise DatabaseError("The database's tables are not there or not this version's; run `parley db upgrade` first.")
+
+
+@asynccontextmanager
+async def opened(database_url: str) -> AsyncIterator[Database]:
+    """Open a database for a command, made ready first, and close it afterwards; raises like ``make_ready``."""
+    await asyncio.to_thread(make_ready, database_url)
+    database = Database(database_url)
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 def sync_url(database_url: str) -> URL:

@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -209,27 +208,15 @@ def _load(files: list[Path] | None) -> "list[PersonaCard]":
 
 
 def _with_store(work: "Callable[[PersonaStore], Awaitable[T]]") -> T:
-    async def run() -> T:
-        async with _store() as store:
-            return await work(store)
-
-    return asyncio.run(run())
-
-
-@asynccontextmanager
-async def _store() -> "AsyncIterator[PersonaStore]":
     from agent.settings import settings
     from personas import migrate
-    from personas.db import Database
     from personas.store import PersonaStore
 
-    url = settings().database
-    await asyncio.to_thread(migrate.make_ready, url)
-    database = Database(url)
-    try:
-        yield PersonaStore(database)
-    finally:
-        await database.close()
+    async def run() -> T:
+        async with migrate.opened(settings().database) as database:
+            return await work(PersonaStore(database))
+
+    return asyncio.run(run())
 
 
 async def _find_version(store: "PersonaStore", slug: str, number: int) -> "PersonaVersion":

@@ -98,16 +98,10 @@ async def _stores() -> "AsyncIterator[tuple[CallStore, PersonaStore]]":
     from agent.settings import settings
     from crm.store import CallStore
     from personas import migrate
-    from personas.db import Database
     from personas.store import PersonaStore
 
-    url = settings().database
-    await asyncio.to_thread(migrate.make_ready, url)
-    database = Database(url)
-    try:
+    async with migrate.opened(settings().database) as database:
         yield CallStore(database), PersonaStore(database)
-    finally:
-        await database.close()
 
 
 def _plain(name: str, result: "Scorecard | str") -> dict[str, Any]:

@@ -65,17 +65,11 @@ def _with_accounts(work: Callable[["Accounts"], Awaitable[T]]) -> T:
     from agent.settings import settings
     from personas import migrate
     from personas.accounts import Accounts
-    from personas.db import Database
 
     async def run() -> T:
-        database = Database(url)
-        try:
+        async with migrate.opened(settings().database) as database:
             return await work(Accounts(database))
-        finally:
-            await database.close()
 
-    url = settings().database
-    migrate.make_ready(url)
     return asyncio.run(run())
 
 
