@@ -27,6 +27,9 @@ _PROGRAMS = 4_096
 """Programs of one attention that keep a large GPU evenly busy: one call's rings are split between many of them."""
 
 
+# Of a ring ``parts[-1]`` are the scales; where there are none a kernel is told so, and does not touch what it gets.
+
+
 def _check_dense(*tensors: Tensor) -> None:
     assert all(tensor.is_contiguous() for tensor in tensors), "kernels take tensors as they lie in memory"
 
@@ -99,24 +102,11 @@ def keep(split: Tensor, turn: Tensor, ring: KVRing, steps: Tensor) -> Tensor:
     slots, heads, capacity, width = ring.keys.shape
     count = split.shape[1]
     queries = split.new_empty(slots, count, heads, width)
-    scales = ring.keys if ring.scales is None else ring.scales
     _keep[(slots * count, heads)](
-        split,
-        torch.view_as_real(turn),
-        queries,
-        ring.keys,
-        ring.values,
-        scales,
-        steps,
-        count,
-        capacity,
-        heads,
-        width,
-        triton.next_power_of_2(width),
-        ring.scales is not None,
-        NARROW_MOST,
-        NARROW_LEAST_SCALE,
-    )
+        split, torch.view_as_real(turn), queries, ring.keys, ring.values, ring.parts[-1], steps,
+        count, capacity, heads, width, triton.next_power_of_2(width),
+        ring.scales is not None, NARROW_MOST, NARROW_LEAST_SCALE,
+    )  # fmt: skip
     return queries
 
 
@@ -178,15 +168,13 @@ def attend(queries: Tensor, ring: KVRing, steps: Tensor, held: Tensor) -> Tensor
     splits = max(1, min(_PROGRAMS // programs, capacity // _ENTRIES_A_SPLIT))
     parts = queries.new_empty(programs, splits, width, dtype=torch.float32)
     weights = queries.new_empty(programs, splits, 2, dtype=torch.float32)
-    scales = ring.keys if ring.scales is None else ring.scales
-    narrowed = ring.scales is not None
+    block = triton.next_power_of_2(width)
     _attend[(programs, splits)](
-        queries, ring.keys, ring.values, scales, steps, held, parts, weights,
-        width**-0.5, count, capacity, heads, width, triton.next_power_of_2(width), splits, narrowed, _BLOCK_ENTRIES,
+        queries, ring.keys, ring.values, ring.parts[-1], steps, held, parts, weights,
+        width**-0.5, count, capacity, heads, width, block, splits, ring.scales is not None, _BLOCK_ENTRIES,
     )  # fmt: skip
     seen = torch.empty_like(queries)
-    blocks = triton.next_power_of_2(width), triton.next_power_of_2(splits)
-    _join[(programs,)](parts, weights, seen, width, splits, *blocks)
+    _join[(programs,)](parts, weights, seen, width, splits, block, triton.next_power_of_2(splits))
     return seen.flatten(2)
 
 

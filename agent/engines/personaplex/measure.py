@@ -122,7 +122,7 @@ class Bench:
 
     def _ticker(self, slots: int, ring: int) -> tuple[Ticker, dict[int, Samples]]:
         """Return ``slots`` calls that began one after another, up to ``ring`` steps ago, and a frame for each."""
-        free_bytes(self.models.device)  # gives back what the tickers before this one took: the largest fill a GPU
+        torch.cuda.empty_cache()  # of the tickers before this one: the largest fill a GPU
         ticker = Ticker(self.models, TickerOptions(slots, self.kept))
         ticker.warm_up()
         ticker.place([max(1, ring - 7 * slot) for slot in range(slots)])

@@ -41,7 +41,7 @@ def reserved_bytes(models: Models, dtype: torch.dtype, *, spare: bool) -> int:
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Return the memory that can be taken, or None where the system does not say; PyTorch gives a GPU's unused back."""
+    """Return the memory that can still be taken, or None where the system does not say."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         return torch.cuda.mem_get_info(device)[0]

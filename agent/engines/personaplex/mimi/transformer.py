@@ -7,8 +7,7 @@ from torch.nn import functional as F
 from agent.engines.personaplex.config import MimiConfig
 from agent.engines.personaplex.mimi.conv import CodecState
 from agent.engines.personaplex.model.layers import Fusable, Linear, module_list, rotation
-from agent.engines.personaplex.model.temporal import Places, SelfAttention, held_by
-from agent.engines.personaplex.state import visible
+from agent.engines.personaplex.model.temporal import Places, SelfAttention
 
 
 class LayerScale(nn.Module):
@@ -54,10 +53,8 @@ class CodecTransformer(Fusable):
         steps = state.frames[:, None] * taken + torch.arange(taken, device=x.device)
         turn = rotation(steps, self.config.dimension // self.config.num_heads, self.config.rope_base)
         capacity = self.config.context
-        if self.kernels:
-            places = Places(steps, turn, held=held_by(steps, state.live, capacity))
-        else:
-            places = Places(steps, turn, visible(steps, capacity, capacity, written_together=True))
+        fused = self.kernels is not None
+        places = Places.written_together(steps, turn, state.live, capacity, capacity, fused=fused)
         for layer, ring in zip(self.transformer.layers, state.rings, strict=True):
             x = layer.layer_scale_1(x, layer.self_attn(layer.norm1(x), ring, places))
             x = layer.layer_scale_2(x, layer.linear2(F.gelu(layer.linear1(layer.norm2(x)))))

@@ -36,10 +36,19 @@ class Places:
     mask: Tensor | None = None
     held: Tensor | None = None
 
+    @classmethod
+    def written_together(
+        cls, steps: Tensor, turn: Tensor, live: Tensor, capacity: int, reach: int, *, fused: bool
+    ) -> "Places":
+        """Return the places of steps that are taken in one call: see ``visible``.
 
-def held_by(steps: Tensor, live: Tensor, capacity: int) -> Tensor:
-    """Return how many entries of its ring each slot reads at its newest step, [B] int64; none if it is not live."""
-    return (steps[:, -1] + 1).clamp(max=capacity) * live
+        Args:
+            live: [B] bool, whose result is needed; kernels read nothing for the others.
+            reach: how many ring entries are read without kernels, which read what each slot holds.
+        """
+        if fused:
+            return cls(steps, turn, held=(steps[:, -1] + 1).clamp(max=capacity) * live)
+        return cls(steps, turn, visible(steps, capacity, reach, written_together=True))
 
 
 WIDENED_SLOTS = 8
@@ -123,11 +132,7 @@ class TemporalTransformer(Fusable):
                 kernels read what each live slot holds instead.
         """
         steps, turn = self._turns(x, first)
-        capacity = rings[0].capacity
-        if self.kernels:
-            places = Places(steps, turn, held=held_by(steps, live, capacity))
-        else:
-            places = Places(steps, turn, visible(steps, capacity, reach))
+        places = Places.written_together(steps, turn, live, rings[0].capacity, reach, fused=self.kernels is not None)
         for layer, ring in zip(self.layers, rings, strict=True):
             x = layer(x, ring, places)
         return x
