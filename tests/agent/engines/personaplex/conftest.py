@@ -1,10 +1,15 @@
 """Without torch the tests of the PersonaPlex engine are skipped, and say how to install it."""
 
 import os
+from collections.abc import AsyncIterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from agent.engines.loopback import LoopbackEngine
 
 if find_spec("torch") is not None:
     import torch
@@ -25,3 +30,14 @@ class WithoutTorch(pytest.Module):
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
     needs_torch = module_path.stem not in WITHOUT_TORCH
     return WithoutTorch.from_parent(parent, path=module_path) if needs_torch and find_spec("torch") is None else None
+
+
+@pytest.fixture
+async def loopback() -> "AsyncIterator[tuple[LoopbackEngine, str]]":
+    """Two slots that repeat the caller, and the address at which they are served."""
+    from agent.engines.loopback import LoopbackEngine
+    from tests.agent.engines.chat_server import served  # the other tests here do without its packages
+
+    engine = LoopbackEngine(slots=2, delay_frames=0)
+    async with served(engine) as address:
+        yield engine, address

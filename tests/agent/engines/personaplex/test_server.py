@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 
 import httpx
 import numpy as np
@@ -11,7 +10,6 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from agent.duplex import FRAME_SAMPLES, AgentFrame, EngineUnavailable, Sampling
-from agent.engines.loopback import LoopbackEngine
 from agent.engines.personaplex.chat import Limits
 from agent.engines.personaplex.server import DEFAULT_TEXT, ServerOptions, create_app
 from tests.agent.engines.chat_server import calling, closing, free, served, tone
@@ -35,13 +33,6 @@ WRONG_QUERIES = {
     "audio_topk=-1": "audio_topk",
     f"text_prompt={'a' * 20_001}": "text_prompt",
 }
-
-
-@pytest.fixture
-async def loopback() -> AsyncIterator[tuple[LoopbackEngine, str]]:
-    engine = LoopbackEngine(slots=2, delay_frames=0)
-    async with served(engine) as address:
-        yield engine, address
 
 
 def alike(a: np.ndarray, b: np.ndarray) -> float:

@@ -5,7 +5,7 @@ import contextlib
 import re
 import select
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -20,13 +20,6 @@ from tests.agent.engines.chat_server import Client, calling, closing, free, serv
 from tests.agent.exchange import SILENCE, TONE, ScriptedEngine
 
 pytest.importorskip("sphn", reason="sphn is not installed; pip install 'parley[remote]'")
-
-
-@pytest.fixture
-async def loopback() -> AsyncIterator[tuple[LoopbackEngine, str]]:
-    engine = LoopbackEngine(slots=2, delay_frames=0)
-    async with served(engine) as address:
-        yield engine, address
 
 
 def broken_packet(client: Client) -> list[bytes]:
