@@ -4,10 +4,10 @@ A carrier's test drives it through ``CASES[name]``: a new carrier adds how its r
 """
 
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, get_args
+from typing import get_args
 from xml.etree import ElementTree
 
 import pytest
@@ -28,6 +28,7 @@ from telephony.carrier import (
     SayAndHangUp,
     TakeMessage,
 )
+from telephony.carriers.browser import BrowserCarrier
 from telephony.carriers.twilio import TwilioCarrier
 from telephony.errors import BadSignature, BadWebhook, CarrierUnavailable
 from telephony.media import MessageIgnored
@@ -44,23 +45,44 @@ class Case:
     deaf: Carrier  # the same without credentials
     form: Mapping[str, str]
     call_id: str
-
-    def webhook_headers(self, path: str) -> dict[str, str]:
-        return {"x-twilio-signature": signature("token", ORIGIN + path, self.form)}
-
-    def socket_headers(self) -> dict[str, str]:
-        return {"x-twilio-signature": signature("token", "wss" + ORIGIN[5:] + self.carrier.media_path)}
+    numbers: tuple[str, str]
+    webhook_headers: Mapping[str, str]
+    socket: tuple[str, Mapping[str, str]]  # path and headers
 
 
 CALL_ID = "CA" + "1" * 32
-CASES: dict[str, Any] = {
-    "twilio": lambda: Case(
-        TwilioCarrier(ORIGIN, ["token"]),
+
+
+def twilio() -> Case:
+    form = call_form(CALL_ID, "AC" + "2" * 32, "+15550001", "+15550100", "ringing")
+    carrier = TwilioCarrier(ORIGIN, ["token"])
+    return Case(
+        carrier,
         TwilioCarrier(ORIGIN, []),
-        call_form(CALL_ID, "AC" + "2" * 32, "+15550001", "+15550100", "ringing"),
+        form,
         CALL_ID,
-    ),
-}
+        ("+15550001", "+15550100"),
+        {"x-twilio-signature": signature("token", ORIGIN + carrier.webhook_path, form)},
+        (carrier.media_path, {"x-twilio-signature": signature("token", "wss" + ORIGIN[5:] + carrier.media_path)}),
+    )
+
+
+def browser() -> Case:
+    carrier = BrowserCarrier(ORIGIN, b"key")
+    dialled = carrier.dial("version 7", "ann")
+    page = {"origin": ORIGIN, "host": ORIGIN.removeprefix("https://")}
+    return Case(
+        carrier,
+        BrowserCarrier(ORIGIN, b""),
+        dialled.begin.form,
+        dialled.call_id,
+        ("", "version 7"),
+        page | {dialled.header: dialled.begin.signature},
+        (dialled.media, page),
+    )
+
+
+CASES: dict[str, Callable[[], Case]] = {"twilio": twilio, "browser": browser}
 
 
 @pytest.fixture(params=sorted(module.name for module in pkgutil.iter_modules(carriers.__path__)))
@@ -80,10 +102,10 @@ def test_paths_are_its_own(case):
 
 def test_a_signed_webhook_is_read(case):
     path = case.carrier.webhook_path
-    case.carrier.check_webhook(path, case.form, case.webhook_headers(path))
+    case.carrier.check_webhook(path, case.form, case.webhook_headers)
     call = case.carrier.inbound_call(case.form)
     assert (call.carrier, call.call_id) == (case.carrier.name, case.call_id)
-    assert (call.from_number, call.to_number) == ("+15550001", "+15550100")
+    assert (call.from_number, call.to_number) == case.numbers
     assert case.carrier.next_asked(case.form, {}).call_id == case.call_id
 
 
@@ -91,29 +113,31 @@ def test_nothing_unsigned_passes(case):
     path = case.carrier.webhook_path
     for headers in (
         {},
-        {name: "" for name in case.webhook_headers(path)},
-        {n: "né" for n in case.webhook_headers(path)},
+        {name: "" for name in case.webhook_headers},
+        {n: "né" for n in case.webhook_headers},
     ):
         with pytest.raises(BadSignature):
             case.carrier.check_webhook(path, case.form, headers)
         with pytest.raises(BadSignature):
             case.carrier.check_socket(case.carrier.media_path, headers)
+        with pytest.raises(BadSignature):
+            case.carrier.check_socket(case.carrier.media_path + "?n=1", headers)
 
 
 def test_a_signature_is_for_one_form_and_one_path(case):
     path = case.carrier.webhook_path
     with pytest.raises(BadSignature):
-        case.carrier.check_webhook(path, {**case.form, "more": "1"}, case.webhook_headers(path))
+        case.carrier.check_webhook(path, {**case.form, "more": "1"}, case.webhook_headers)
     with pytest.raises(BadSignature):
-        case.carrier.check_webhook(case.carrier.action_path, case.form, case.webhook_headers(path))
+        case.carrier.check_webhook(case.carrier.action_path, case.form, case.webhook_headers)
 
 
 def test_without_credentials_everything_is_refused_and_nothing_hung_up(case):
     path = case.carrier.webhook_path
-    with pytest.raises(BadSignature, match="token is set"):
-        case.deaf.check_webhook(path, case.form, case.webhook_headers(path))
-    with pytest.raises(BadSignature, match="token is set"):
-        case.deaf.check_socket(case.deaf.media_path, case.socket_headers())
+    with pytest.raises(BadSignature, match="is set"):
+        case.deaf.check_webhook(path, case.form, case.webhook_headers)
+    with pytest.raises(BadSignature, match="is set"):
+        case.deaf.check_socket(*case.socket)
 
 
 async def test_hanging_up_without_credentials_does_nothing(case):
@@ -125,7 +149,7 @@ async def test_hanging_up_without_credentials_does_nothing(case):
 
 
 def test_a_signed_socket_passes(case):
-    case.carrier.check_socket(case.carrier.media_path, case.socket_headers())
+    case.carrier.check_socket(*case.socket)
 
 
 def test_a_form_without_its_call_is_refused_by_name(case):
