@@ -72,6 +72,7 @@ class NewCall:
     role_prompt: str = ""
     part: int = 1
     continues: str | None = None
+    is_test: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,8 @@ class Call:
     A call whose stream was lost goes on as the next ``part``, a row of its own that ``continues`` this one.
     ``handoff`` is set where it was given to a human, ``handoff_result`` says how far that came and ``leg_id`` is the
     carrier's id of the human's own call, where we made it; ``voicemail`` is the address of the caller's message.
-    ``gateway`` names the process that has it.
+    ``gateway`` names the process that has it. ``is_test`` marks a call that a user made to try a persona:
+    ``account_id`` is that user's name, and no figures count it.
     """
 
     id: str
@@ -113,6 +115,7 @@ class Call:
     voicemail: str = ""
     asked: AskedEnding | None = None
     gateway: str = ""
+    is_test: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,14 +182,21 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class CallFilter:
-    """Which calls a list shows; empty fields do not filter. ``number`` matches either side's number exactly."""
+    """Which calls a list shows; empty fields do not filter.
+
+    ``caller`` is the number or address they came from, as the carrier writes it; ``caller_of`` the id of a call
+    whose caller's calls are wanted; ``name`` a call's id, ours or the carrier's.
+    """
 
     persona_slug: str = ""
     status: str = ""
     outcome: str = ""
-    number: str = ""
+    caller: str = ""
+    caller_of: str = ""
+    name: str = ""
     since: datetime | None = None
     until: datetime | None = None
+    is_test: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, literal, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from crm.call import CallFilter
 from crm.errors import BadCursor, UnknownCall
@@ -39,12 +40,20 @@ def matching(where: CallFilter) -> list[ColumnElement[bool]]:
         for column in ("persona_slug", "status", "outcome")
         if (value := getattr(where, column))
     ]
-    if where.number:
-        conditions.append(or_(CallRow.from_number == where.number, CallRow.to_number == where.number))
+    if where.caller:
+        conditions.append(CallRow.from_number == where.caller)
+    if where.caller_of:
+        one = aliased(CallRow)  # callers who withheld their number are not one caller
+        its_number = select(one.from_number).where(one.id == where.caller_of, one.from_number != "")
+        conditions.append(CallRow.from_number == its_number.scalar_subquery())
+    if where.name:
+        conditions.append(or_(CallRow.id == where.name, CallRow.carrier_call_id == where.name))
     if where.since:
         conditions.append(CallRow.created_at >= where.since)
     if where.until:
         conditions.append(CallRow.created_at < where.until)
+    if where.is_test is not None:
+        conditions.append(CallRow.is_test.is_(where.is_test))
     return conditions
 
 

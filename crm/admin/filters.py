@@ -6,7 +6,7 @@
 import csv
 import io
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -27,7 +27,9 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class ChosenCalls:
-    """The form's fields; empty ones do not filter. ``since`` and ``until`` are days in ``zone``, both included."""
+    """The form's fields; empty ones do not filter. ``since`` and ``until`` are days in ``zone``, both included;
+    ``caller_of`` is as in ``CallFilter``.
+    """
 
     persona: str = ""
     status: str = ""
@@ -35,6 +37,7 @@ class ChosenCalls:
     since: str = ""
     until: str = ""
     zone: str = ""
+    caller_of: str = ""
 
     @property
     def is_any(self) -> bool:
@@ -53,7 +56,8 @@ class ChosenCalls:
         """
         until = self._midnight(self.until, days=1) if self.until else None
         since = self._midnight(self.since) if self.since else None
-        return CallFilter(self.persona, self.status, self.outcome, since=since, until=until)
+        chosen = CallFilter(self.persona, self.status, self.outcome, caller_of=self.caller_of)
+        return replace(chosen, since=since, until=until)
 
     def _midnight(self, day: str, days: int = 0) -> datetime:
         try:
@@ -70,10 +74,16 @@ class ChosenCalls:
 
 
 def chosen_calls(
-    persona: str = "", status: str = "", outcome: str = "", since: str = "", until: str = "", zone: str = ""
+    persona: str = "",
+    status: str = "",
+    outcome: str = "",
+    since: str = "",
+    until: str = "",
+    zone: str = "",
+    caller_of: str = "",
 ) -> ChosenCalls:
     """Dependency of pages that filter calls."""
-    return ChosenCalls(persona, status, outcome, since, until, zone)
+    return ChosenCalls(persona, status, outcome, since, until, zone, caller_of)
 
 
 async def as_csv(store: CallStore, personas: PersonaStore, where: CallFilter) -> AsyncIterator[str]:

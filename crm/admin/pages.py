@@ -1,7 +1,7 @@
 """The console's pages about calls: the list, also as a file, one call, its recording."""
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -10,12 +10,12 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from starlette.responses import Response
 
-from crm.admin import live
+from crm.admin import live, search
 from crm.admin.conversation import grouped, shown_turns
 from crm.admin.filters import ChosenCalls, as_csv, chosen_calls
 from crm.admin.live import LiveView
 from crm.admin.words import OUTCOMES, STATUSES, delay_parts, event_words, figures, in_words, masked, onsets
-from crm.call import Call
+from crm.call import Call, CallPage
 from crm.errors import BadCursor, RecordingUnavailable, UnknownCall
 from crm.recordings import Recordings
 from crm.store import CallStore
@@ -46,29 +46,39 @@ def _list_page(router: APIRouter, pages: Pages, store: CallStore, personas: Pers
             page = await store.calls(limit=PAGE_LENGTH, cursor=cursor, where=chosen.where())
         except BadCursor as error:
             raise HTTPException(400, str(error)) from None
+        return await pages(request, "calls.html", is_first=not cursor, **await _list(request, chosen, page))
+
+    async def not_found(request: Request, sought: str, why: str) -> Response:
+        values = await _list(request, ChosenCalls(), await store.calls(limit=PAGE_LENGTH))
+        return await pages(request, "calls.html", status=422, is_first=True, **values | {"sought": sought, "why": why})
+
+    async def _list(request: Request, chosen: ChosenCalls, page: CallPage) -> dict[str, Any]:
         query = chosen.query()
-        more = f"{PATH}?{urlencode(query | {'cursor': page.next_cursor})}" if page.next_cursor else ""
-        return await pages(
-            request,
-            "calls.html",
-            active=PATH,
-            page=page,
-            more=more,
-            newest=f"{PATH}?{urlencode(query)}",
-            file=f"{PATH}.csv?{urlencode(query)}",
-            here=f"{PATH}?{request.url.query}",
-            is_first=not cursor,
-            is_filtered=chosen.is_any,
-            is_any_live=any(row.call.status in ("waiting", "ringing", "live") for row in page.calls),
-            chosen=asdict(chosen),
-            personas={each.slug: each.title for each in await personas.personas()},
-            versions=await personas.version_numbers({row.call.persona_version_id for row in page.calls}),
-            statuses=STATUSES,
-            status_titles={name: shown.title for name, shown in STATUSES.items()},
-            outcomes=OUTCOMES,
-            masked=masked,
-            in_words=in_words,
-        )
+        caller = (await _known(store, chosen.caller_of)).from_number if chosen.caller_of else ""
+        return {
+            "active": PATH,
+            "page": page,
+            "more": f"{PATH}?{urlencode(query | {'cursor': page.next_cursor})}" if page.next_cursor else "",
+            "newest": f"{PATH}?{urlencode(query)}",
+            "file": f"{PATH}.csv?{urlencode(query)}",
+            "here": f"{PATH}?{request.url.query}",
+            "is_filtered": chosen.is_any,
+            "is_any_live": any(row.call.status in ("waiting", "ringing", "live") for row in page.calls),
+            "chosen": asdict(chosen),
+            "caller": caller,
+            "of_all_callers": f"{PATH}?{urlencode(replace(chosen, caller_of='').query())}",
+            "sought": "",
+            "why": "",
+            "personas": {each.slug: each.title for each in await personas.personas()},
+            "versions": await personas.version_numbers({row.call.persona_version_id for row in page.calls}),
+            "statuses": STATUSES,
+            "status_titles": {name: shown.title for name, shown in STATUSES.items()},
+            "outcomes": OUTCOMES,
+            "masked": masked,
+            "in_words": in_words,
+        }
+
+    search.add_routes(router, PATH, store, not_found)
 
     @router.get(f"{PATH}.csv")
     async def file(chosen: Chosen) -> Response:

@@ -167,8 +167,8 @@ async def test_lists_filter(store: CallStore, new_call):
     assert await ids(persona_slug="bank") == ["CA1"]
     assert await ids(status="ringing") == ["CA2", "CA1"]
     assert await ids(outcome="engine_full") == ["CA3"]
-    assert await ids(number="+15557777") == ["CA1"]
-    assert await ids(number="+15550100") == ["CA3", "CA2", "CA1"]
+    assert await ids(caller="+15557777") == ["CA1"]
+    assert await ids(caller="+15550100") == []
     assert await ids(since=datetime.now(UTC) + timedelta(minutes=1)) == []
     assert await ids(until=datetime.now(UTC) - timedelta(minutes=1)) == []
 
