@@ -12,7 +12,7 @@ Shape = Annotated[str, typer.Option(help="Model shape: tiny, small (for a CPU) o
 Device = Annotated[str, typer.Option(help="cuda or cpu; empty takes a GPU where there is one.")]
 Slots = Annotated[str, typer.Option(help="Numbers of calls to tick at once, comma-separated.")]
 Rings = Annotated[str, typer.Option(help="Steps that the calls' rings hold, comma-separated; 12.5 steps are a second.")]
-Seconds = Annotated[float, typer.Option(min=0.1, help="Seconds of calls for each number of slots.")]
+Seconds = Annotated[float, typer.Option(min=0.1, max=86_400, help="Seconds of calls for each number of slots.")]
 RealTime = Annotated[bool, typer.Option("--real-time", help="Begin a tick every 80 ms, as in calls, not at once.")]
 Kv = Annotated[str, typer.Option(help="Keep keys and values in 8 bits: fp8.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]

@@ -14,6 +14,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
+from urllib.parse import parse_qsl
 
 import structlog
 import uvicorn
@@ -129,6 +130,11 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
+def _strict(query: bytes) -> dict[str, str]:
+    """Decode a query; Starlette's own reading puts other characters where it is not UTF-8, of a role for instance."""
+    return dict(parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict"))
+
+
 class _EngineServer:
     """The routes' common state."""
 
@@ -181,9 +187,11 @@ class _EngineServer:
 
     def _read(self, socket: WebSocket) -> ChatQuery:
         try:
-            return ChatQuery.read(socket.query_params)
+            return ChatQuery.read(_strict(socket.scope["query_string"]))
         except QueryError as error:
             raise _Refused(400, str(error)) from error
+        except UnicodeDecodeError as error:
+            raise _Refused(400, "The query is not UTF-8; percent-encode its values from UTF-8.") from error
 
     async def _open(self, query: ChatQuery) -> DuplexSession:
         text = DEFAULT_TEXT if query.text is None else query.text

@@ -56,6 +56,7 @@ def test_what_was_not_measured_says_so() -> None:
         (["--slots", "0"], "from 1 up"),
         (["--slots", "many"], "whole numbers"),
         (["--kv", "int4"], "not in 'int4'"),
+        (["--seconds", "inf"], "86400"),
         (["--slots", "9000000"], "9000000 slots do not fit on cpu"),
         (["--device", "tpu9"], "PARLEY_ENGINE_DEVICE"),
     ],

@@ -32,6 +32,7 @@ WRONG_QUERIES = {
     "audio_temperature=nan": "audio_temperature",
     "audio_topk=-1": "audio_topk",
     f"text_prompt={'a' * 20_001}": "text_prompt",
+    "text_prompt=caf%e9": "UTF-8",
 }
 
 

@@ -30,6 +30,12 @@ def broken_packet(client: Client) -> list[bytes]:
     return [b"\x01" + headers + page]
 
 
+def empty_packet(client: Client) -> list[bytes]:
+    """A page whose only packet has no bytes: it was decoded to 5 s of sound."""
+    headers, page = client.bytes_of(tone(1)), client.bytes_of(tone(1))
+    return [b"\x01" + headers + page[:26] + b"\x01\x00"]
+
+
 def torn(client: Client) -> list[bytes]:
     whole = client.bytes_of(tone(20))
     return [b"\x01" + whole[:500], b"\x01" + whole[600:]]
@@ -46,6 +52,7 @@ WRONGS: dict[str, tuple[int, Callable[[Client], list[bytes | str]]]] = {
     "a torn page": (1007, torn),
     "Ogg without Opus": (1007, lambda client: [b"\x01OggS" + bytes(22) + b"\x01\x08\x80theora!"]),
     "a broken packet": (1007, broken_packet),
+    "an empty packet": (1007, empty_packet),
     "10 MB": (1009, lambda client: [b"\x01" + bytes(10_000_000)]),
     "two minutes at once": (1008, lambda client: [b"\x01" + client.bytes_of([frame]) for frame in [SILENCE] * 1_500]),
 }
