@@ -52,6 +52,7 @@ class CallRow(Base):
     leg_id: Mapped[str] = mapped_column(String(128), default="")
     voicemail: Mapped[str] = mapped_column(Text, default="")
     asked: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    is_test: Mapped[bool] = mapped_column(Boolean, default=False)
 
     __table_args__ = (
         UniqueConstraint("carrier", "carrier_call_id", "part"),

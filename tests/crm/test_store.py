@@ -254,3 +254,12 @@ async def test_a_call_given_up_takes_its_real_end(store: CallStore, new_call):
     assert await store.mark_lost_calls() == 1
     assert await store.finish(call.id, status="ended", outcome="caller_hung_up", turns=TURNS)
     assert (await store.call(call.id)).status == "ended"
+
+
+async def test_test_calls_are_marked_and_told_apart(store: CallStore, new_call) -> None:
+    await store.open_call(new_call("CA1"))
+    opened = await store.open_call(new_call("BR1", carrier="browser", account_id="ann", is_test=True))
+    assert (await store.call(opened.call.id)).is_test
+    for is_test, ids in ((None, {"CA1", "BR1"}), (False, {"CA1"}), (True, {"BR1"})):
+        page = await store.calls(where=CallFilter(is_test=is_test))
+        assert {row.call.carrier_call_id for row in page.calls} == ids
