@@ -109,7 +109,8 @@ class Chat:
     async def _receive(self) -> bytes | str:
         event = await self._socket.receive()
         if event["type"] == "websocket.disconnect":
-            raise _Ended("client_left")
+            # Clients close with other codes: this one is fair_socket's, which has told the client why.
+            raise _Ended("too_much" if event.get("code") == _POLICY else "client_left")
         data = event.get("bytes")
         return event.get("text") or "" if data is None else data
 

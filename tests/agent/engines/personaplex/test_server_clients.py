@@ -219,6 +219,43 @@ async def test_a_flood_of_pings_keeps_no_other_call_waiting() -> None:
                 await asyncio.wait(flood)
 
 
+@pytest.mark.parametrize("reads", [True, False], ids=["reading", "deaf"])
+async def test_a_flood_costs_its_slot(loopback, monkeypatch, reads: bool) -> None:
+    monkeypatch.setattr("agent.engines.personaplex.fair_socket.PATIENCE_S", 0.5)
+    monkeypatch.setattr("agent.engines.personaplex.fair_socket.CLOSE_S", 0.5)
+    engine, address = loopback
+    async with calling(address) as neighbour:
+        await neighbour.take()
+        raw, _ = await upgraded(address, SO_RCVBUF=4_096)
+        loop, heard = asyncio.get_running_loop(), bytearray()
+
+        async def flood() -> None:
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    await loop.sock_sendall(raw, PING * 10_000)
+
+        async def read() -> None:
+            with contextlib.suppress(ConnectionError):
+                while data := await loop.sock_recv(raw, 65_536):
+                    heard.extend(data)
+
+        with raw:
+            tasks = [asyncio.create_task(flood()), *([asyncio.create_task(read())] if reads else [])]
+            async with asyncio.timeout(10):
+                while engine.capacity().used == 2:  # noqa: ASYNC110 - nobody says when a slot is free
+                    await asyncio.sleep(0.01)
+            await neighbour.say(tone(2))
+            await neighbour.hear(2)
+            assert await metric(address, "too_much") == 1.0
+            if reads:
+                async with asyncio.timeout(10):
+                    await tasks[1]
+                assert b"\x03\xf0More came than a call can need" in heard  # 1008
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+
 async def test_what_is_not_read_is_not_answered_without_end(loopback) -> None:
     raw, _ = await upgraded(loopback[1], SO_RCVBUF=4_096)
     sent, block = 0, (b"\x89\xfd\x00\x00\x00\x00" + bytes(125)) * 1_000
