@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryFile
 from threading import Thread
+from zoneinfo import ZoneInfo
 
 import structlog
 from fastapi import FastAPI
@@ -97,6 +98,7 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
             overview.section(Analytics(database), personas),
         ],
         own_voices=settings.voices_of_own,
+        time_zone=ZoneInfo(settings.time_zone),
     )
     return app
 

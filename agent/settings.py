@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -53,6 +54,9 @@ class Settings(BaseSettings):
     session_secret: SecretStr = Field(
         SecretStr(""),
         description="Key that signs login cookies; empty means one is made and kept in the data folder.",
+    )
+    time_zone: str = Field(
+        "UTC", description="Time zone of the console's days and times, by its IANA name, e.g. Europe/Berlin."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe level that is logged."
@@ -221,6 +225,15 @@ class Settings(BaseSettings):
     def _is_account(cls, value: str) -> str:
         if value and not (value.startswith("AC") and value.isalnum()):
             raise ValueError("must be an account SID: AC with more letters and digits, from Twilio's console")
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+            raise ValueError("must be the IANA name of a time zone, e.g. Europe/Berlin or America/New_York") from None
         return value
 
     @field_validator("own_voices")

@@ -4,13 +4,14 @@ Percentiles are those of all floor transfers pooled, not of calls: a call alone 
 """
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
 from sqlalchemy import ColumnElement, Date, Executable, Float, case, cast, func, select
 from sqlalchemy.orm import aliased
 
 from crm.call import CallFilter
+from crm.days import offsets
 from crm.dynamics import Onset, onset
 from crm.queries import matching
 from crm.reference import Divergence, jsd_to_humans
@@ -20,7 +21,7 @@ from personas.db import Database
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """Calls of one day (UTC)."""
+    """Calls of one day of a time zone."""
 
     day: date
     calls: int
@@ -69,9 +70,13 @@ class Analytics:
 
     database: Database
 
-    async def days(self, where: CallFilter) -> list[Day]:
-        """Return calls by day, oldest first; days without calls are left out."""
-        day = func.date(CallRow.created_at) if self._is_sqlite else cast(func.timezone("UTC", CallRow.created_at), Date)
+    async def days(self, where: CallFilter, zone: tzinfo = UTC) -> list[Day]:
+        """Return calls by day of ``zone``, oldest first; days without calls are left out."""
+        ends = select(*(select(end(CallRow.created_at)).scalar_subquery() for end in (func.min, func.max)))
+        ((first, last),) = await self._rows(ends)
+        if first is None:
+            return []
+        day = self._day(offsets(zone, max(where.since or first, first), min(where.until or last, last)))
         query = (
             select(
                 day.label("day"),
@@ -87,6 +92,17 @@ class Analytics:
             Day(found if isinstance(found, date) else date.fromisoformat(found), calls, answered, float(ms) / 60_000)
             for found, calls, answered, ms in await self._rows(query)
         ]
+
+    def _day(self, spans: list[tuple[datetime, timedelta]]) -> ColumnElement[Any]:
+        """Return a call's day, of a zone that has these offsets (``crm.days``)."""
+        days = [self._shifted(offset) for _begin, offset in spans]
+        before = [CallRow.created_at < begin for begin, _offset in spans[1:]]
+        return case(*zip(before, days, strict=False), else_=days[-1]) if before else days[-1]
+
+    def _shifted(self, offset: timedelta) -> ColumnElement[Any]:
+        if self._is_sqlite:  # which would round the last half millisecond of a day into the next
+            return func.date(func.substr(CallRow.created_at, 1, 19), f"{offset.total_seconds():+.0f} seconds")
+        return cast(func.timezone("UTC", CallRow.created_at) + offset, Date)
 
     async def personas(self, where: CallFilter) -> list[PersonaFigures]:
         """Return each persona's figures, the busiest first."""

@@ -1,19 +1,19 @@
 """Which calls a page is about, as its address says it; and those calls as a file.
 
-?persona=…&since=2026-11-01&zone=Europe/Berlin ──chosen_calls──▶ ChosenCalls ──where──▶ CallFilter
+?persona=…&since=2026-11-01 ──chosen_calls──▶ ChosenCalls ──where──▶ CallFilter
 """
 
 import csv
 import io
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from zoneinfo import ZoneInfo
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, date, datetime, timedelta, tzinfo
 
-from fastapi import HTTPException
+from fastapi import HTTPException, Request
 
 from crm.admin.words import masked
 from crm.call import CallFilter, ListedCall
+from crm.days import begin_of
 from crm.store import CallStore
 from personas.store import PersonaStore
 
@@ -27,8 +27,8 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class ChosenCalls:
-    """The form's fields; empty ones do not filter. ``since`` and ``until`` are days in ``zone``, both included;
-    ``caller_of`` is as in ``CallFilter``.
+    """The form's fields; empty ones do not filter. ``since`` and ``until`` are days of the console's ``zone``, both
+    included; ``caller_of`` is as in ``CallFilter``.
     """
 
     persona: str = ""
@@ -36,17 +36,18 @@ class ChosenCalls:
     outcome: str = ""
     since: str = ""
     until: str = ""
-    zone: str = ""
     caller_of: str = ""
+    zone: tzinfo = UTC
 
     @property
     def is_any(self) -> bool:
         """Whether anything is left out of the list."""
-        return any(value for name, value in asdict(self).items() if name != "zone")
+        return bool(self.query())
 
     def query(self) -> dict[str, str]:
         """Return the fields that say something, for an address."""
-        return {name: value for name, value in asdict(self).items() if value and (name != "zone" or self.is_any)}
+        given = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "zone"}
+        return {name: value for name, value in given.items() if value}
 
     def where(self) -> CallFilter:
         """Return the filter.
@@ -61,46 +62,44 @@ class ChosenCalls:
 
     def _midnight(self, day: str, days: int = 0) -> datetime:
         try:
-            at = datetime.combine(date.fromisoformat(day) + timedelta(days), time(), self._zone())
-            return at.astimezone(UTC)
+            return begin_of(date.fromisoformat(day) + timedelta(days), self.zone)
         except (ValueError, OverflowError):
             raise HTTPException(400, "A day is written like 2026-11-21. Go back and choose it again.") from None
 
-    def _zone(self) -> tzinfo:
-        try:
-            return ZoneInfo(self.zone)
-        except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
-            return UTC
-
 
 def chosen_calls(
+    request: Request,
     persona: str = "",
     status: str = "",
     outcome: str = "",
     since: str = "",
     until: str = "",
-    zone: str = "",
     caller_of: str = "",
 ) -> ChosenCalls:
     """Dependency of pages that filter calls."""
-    return ChosenCalls(persona, status, outcome, since, until, zone, caller_of)
+    return ChosenCalls(persona, status, outcome, since, until, caller_of, request.app.state.time_zone)
 
 
-async def as_csv(store: CallStore, personas: PersonaStore, where: CallFilter) -> AsyncIterator[str]:
-    """Yield the calls as lines of CSV, newest first, times in UTC; callers' numbers are masked as on the pages."""
+async def as_csv(store: CallStore, personas: PersonaStore, chosen: ChosenCalls) -> AsyncIterator[str]:
+    """Yield the calls as lines of CSV, newest first, times with their offset in the console's zone.
+
+    Callers' numbers are masked as on the pages.
+    """
+    where = chosen.where()
     yield _lines([COLUMNS])
     cursor: str | None = ""
     while cursor is not None:
         page = await store.calls(limit=CHUNK, cursor=cursor, where=where)
         versions = await personas.version_numbers({row.call.persona_version_id for row in page.calls})
-        yield _lines([_cells(row, versions) for row in page.calls])
+        yield _lines([_cells(row, versions, chosen.zone) for row in page.calls])
         cursor = page.next_cursor
 
 
-def _cells(row: ListedCall, versions: dict[int | None, int]) -> list[object]:
+def _cells(row: ListedCall, versions: dict[int | None, int], zone: tzinfo) -> list[object]:
     call, score = row.call, row.score
     moments = [
-        at.isoformat(timespec="seconds") if at else "" for at in (call.created_at, call.answered_at, call.ended_at)
+        at.astimezone(zone).isoformat(timespec="seconds") if at else ""
+        for at in (call.created_at, call.answered_at, call.ended_at)
     ]
     return [
         call.id,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -56,7 +56,7 @@ def section(analytics: Analytics, personas: PersonaStore) -> Section:
         chosen = replace(_lately(chosen), status="", outcome="")
         where = chosen.where()
         async with asyncio.TaskGroup() as group:
-            days = group.create_task(analytics.days(where))
+            days = group.create_task(analytics.days(where, chosen.zone))
             by_persona = group.create_task(analytics.personas(where))
             outcomes = group.create_task(analytics.outcomes(where))
             criteria = group.create_task(analytics.criteria(where))
@@ -67,7 +67,7 @@ def section(analytics: Analytics, personas: PersonaStore) -> Section:
             chosen=chosen,
             titles={each.slug: each.title for each in await personas.personas()},
             totals=totals(days.result(), by_persona.result()),
-            bars=bars(days.result(), *_window(where)),
+            bars=bars(days.result(), *_window(where, chosen.zone)),
             by_persona=by_persona.result(),
             outcomes=[(ending(each), each.calls, _calls(chosen, each)) for each in outcomes.result()],
             criteria=[each for each in criteria.result() if each.failed][:MOST_CRITERIA],
@@ -118,14 +118,14 @@ def _calls(chosen: ChosenCalls, count: OutcomeCount) -> str:
     return f"/calls?{urlencode(chosen.query() | {'status': count.status, 'outcome': count.outcome})}"
 
 
-def _window(where: CallFilter) -> tuple[date, date]:
-    """Return the first and last day (UTC) that the chart should show."""
+def _window(where: CallFilter, zone: tzinfo) -> tuple[date, date]:
+    """Return the first and last day that the chart should show."""
     today = datetime.now(UTC)
     last = where.until - timedelta(microseconds=1) if where.until else today
-    return (where.since or last).date(), min(last, today).date()
+    return (where.since or last).astimezone(zone).date(), min(last, today).astimezone(zone).date()
 
 
 def _lately(chosen: ChosenCalls) -> ChosenCalls:
     if chosen.since or chosen.until:
         return chosen
-    return replace(chosen, since=(datetime.now(UTC) - timedelta(SHOWN_DAYS - 1)).date().isoformat())
+    return replace(chosen, since=(datetime.now(chosen.zone).date() - timedelta(SHOWN_DAYS - 1)).isoformat())

@@ -1,8 +1,8 @@
 """The console's pages about calls: the list, also as a file, one call, its recording."""
 
 import asyncio
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -64,7 +64,7 @@ def _list_page(router: APIRouter, pages: Pages, store: CallStore, personas: Pers
             "here": f"{PATH}?{request.url.query}",
             "is_filtered": chosen.is_any,
             "is_any_live": any(row.call.status in ("waiting", "ringing", "live") for row in page.calls),
-            "chosen": asdict(chosen),
+            "chosen": chosen,
             "caller": caller,
             "of_all_callers": f"{PATH}?{urlencode(replace(chosen, caller_of='').query())}",
             "sought": "",
@@ -82,9 +82,10 @@ def _list_page(router: APIRouter, pages: Pages, store: CallStore, personas: Pers
 
     @router.get(f"{PATH}.csv")
     async def file(chosen: Chosen) -> Response:
-        name = f"calls-{datetime.now(UTC):%Y%m%d-%H%M%S}.csv"
+        chosen.where()  # what can't be read is told before the file begins
+        name = f"calls-{datetime.now(chosen.zone):%Y%m%d-%H%M%S}.csv"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return StreamingResponse(as_csv(store, personas, chosen.where()), media_type="text/csv", headers=headers)
+        return StreamingResponse(as_csv(store, personas, chosen), media_type="text/csv", headers=headers)
 
 
 def _call_page(
@@ -149,13 +150,14 @@ async def _live_values(personas: PersonaStore, call: Call, view: LiveView | None
 
 def _recording(router: APIRouter, store: CallStore, recordings: Recordings) -> None:
     @router.get(PATH + "/{call_id}/recording")
-    async def recording(call_id: str, download: bool = False) -> Response:
+    async def recording(request: Request, call_id: str, download: bool = False) -> Response:
         call = await _known(store, call_id)
         try:
             path = await asyncio.to_thread(recordings.file, call.recording)
         except RecordingUnavailable as error:
             raise HTTPException(404, str(error)) from None
-        name = f"call-{call.created_at:%Y%m%d-%H%M%S}-{call.id[:8]}.wav"
+        began = call.created_at.astimezone(request.app.state.time_zone)
+        name = f"call-{began:%Y%m%d-%H%M%S}-{call.id[:8]}.wav"
         kind: Literal["attachment", "inline"] = "attachment" if download else "inline"
         return FileResponse(path, media_type="audio/wav", filename=name, content_disposition_type=kind)
 

@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Collection, Sequence
+from datetime import UTC, tzinfo
 
 import structlog
 from fastapi import Depends, FastAPI, Request
@@ -37,6 +38,7 @@ def mount(
     secure: bool,
     sections: Sequence[Section] = (),
     own_voices: Collection[str] = (),
+    time_zone: tzinfo = UTC,
 ) -> None:
     """Serve the console at every path that ``app`` has no route for; call it after all routes are added.
 
@@ -45,6 +47,7 @@ def mount(
         secure: whether browsers reach the console by https only (the public URL's scheme): marks cookies Secure.
         sections: parts of other packages, e.g. ``crm.admin.pages.section(…)``; the first one is the start page.
         own_voices: what role cards may ask for beside the published voices.
+        time_zone: whose days are counted and whose times are shown.
 
     Raises:
         ValueError: the secret is too short.
@@ -53,6 +56,7 @@ def mount(
         raise ValueError(f"PARLEY_SESSION_SECRET needs at least {LEAST_SECRET} characters")
     console = FastAPI(title="Parley", docs_url=None, redoc_url=None, openapi_url=None)
     console.state.accounts = Accounts(database)
+    console.state.time_zone = time_zone
     console.state.throttle = Throttle()
     console.state.csrf_secret = hmac.digest(session_secret.encode(), b"csrf", "sha256")
     console.state.sections = (*sections, *persona_pages.sections(PersonaStore(database), own_voices))

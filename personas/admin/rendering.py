@@ -1,14 +1,16 @@
 """Templates: one package's pages inside the console's layout, rendered in a thread."""
 
 import asyncio
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import datetime
 from hashlib import sha256
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, pass_context
 from markupsafe import Markup
 
 from personas.admin.csrf import csrf_token
@@ -44,6 +46,7 @@ class Pages:
             "request": request,
             "user": getattr(request.state, "user", None),
             "sections": state.sections,
+            "zone": state.time_zone,
             "active": "",
             "csrf_token": csrf_token(request),
             "style_nonce": request.state.style_nonce,
@@ -54,13 +57,17 @@ class Pages:
         return self._environment.get_template(template).render(values)
 
 
-def moment(at: datetime | None) -> Markup | str:
-    """Return a <time> that the browser shows in its own zone; without script it reads in UTC."""
+@pass_context
+def moment(context: Mapping[str, Any], at: datetime | None) -> Markup | str:
+    """Return a <time> in the console's zone, with the name that the zone has at that time of the year."""
     if at is None:
         return "–"
-    at = at.astimezone(UTC)
-    utc = at.strftime("%Y-%m-%d %H:%M:%S UTC")
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(at.isoformat(timespec="seconds"), utc, utc[:16])
+    at = at.astimezone(context["zone"])
+    name = at.tzname() or ""
+    name = name if name[:1].isalpha() else f"UTC{name}"  # zones without a name of their own call themselves +03
+    whole = f"{at:%Y-%m-%d %H:%M:%S} {name} ({context['zone']})"
+    shown = f"{at:%Y-%m-%d %H:%M} {name}"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(at.isoformat(timespec="seconds"), whole, shown)
 
 
 def clock(ms: float | None) -> str:

@@ -12,6 +12,7 @@ WRONG = {
         "clara, ../etc",
         "must be names of voice files, separated by commas, not '../etc'.",
     ),
+    "TIME_ZONE": ("Mars/Olympus", "must be the IANA name of a time zone, e.g. Europe/Berlin or America/New_York."),
     "PORT": ("x", "must be a whole number, 0 to 65535."),
     "MAX_CALL_S": ("0", "must be a number above 0, at most 86400."),
     "LOG_LEVEL": ("loud", "must be debug or info or warning or error."),

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -226,7 +227,8 @@ def _served(template: Path, folder: Path, *, seeded: bool) -> Iterator[Site]:
         ids = thread.submit(asyncio.run, prepare()).result()
     app = FastAPI()
     sections = [call_pages.section(calls, personas, recordings), overview.section(Analytics(database), personas)]
-    console.mount(app, database=database, session_secret="s" * 40, secure=False, sections=sections)
+    berlin = ZoneInfo("Europe/Berlin")
+    console.mount(app, database=database, session_secret="s" * 40, secure=False, sections=sections, time_zone=berlin)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     socket = server.config.bind_socket()
     serving = threading.Thread(target=server.run, kwargs={"sockets": [socket]})

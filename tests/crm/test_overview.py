@@ -3,26 +3,34 @@
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import update
 
 from crm.admin import overview
 from crm.admin.overview import bars, totals
 from crm.analytics import Analytics, Day, PersonaFigures
 from crm.call import Scorecard, Transfer, Verdict
 from crm.store import CallStore
+from crm.tables import CallRow
 from personas.accounts import ensure_admin
 from personas.admin import console
 from personas.store import PersonaStore
+
+KIRITIMATI = ZoneInfo("Pacific/Kiritimati")  # UTC+14
 
 
 @pytest.fixture
 async def client(store: CallStore) -> AsyncIterator[httpx.AsyncClient]:
     app, personas = FastAPI(), PersonaStore(store.database)
     section = overview.section(Analytics(store.database), personas)
-    console.mount(app, database=store.database, session_secret="s" * 40, secure=False, sections=[section])
+    secret = "s" * 40
+    console.mount(
+        app, database=store.database, session_secret=secret, secure=False, sections=[section], time_zone=KIRITIMATI
+    )
     await ensure_admin(store.database, "correct horse")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         found = re.search(r'csrf_token" value="([^"]+)', (await client.get("/login")).text)
@@ -35,6 +43,20 @@ async def shown(client: httpx.AsyncClient, **chosen: str) -> str:
     answer = await client.get("/overview", params=chosen)
     assert answer.status_code == 200
     return " ".join(re.sub(r"<[^>]+>", " ", answer.text).split())
+
+
+async def test_a_call_is_counted_in_the_day_of_the_consoles_zone(
+    client: httpx.AsyncClient, store: CallStore, new_call
+) -> None:
+    call = (await store.open_call(new_call())).call
+    async with store.database.session() as session:
+        at = datetime(2026, 7, 1, 10, 30, tzinfo=UTC)
+        await session.execute(update(CallRow).where(CallRow.id == call.id).values(created_at=at))
+    text = await shown(client, since="2026-07-02", until="2026-07-02")
+    assert "Calls by day (Pacific/Kiritimati)" in text
+    assert "2026-07-02: 1 call, 0 answered" in text
+    assert "Days and times are those of Pacific/Kiritimati." in text
+    assert "No call in these days" in await shown(client, until="2026-07-01")
 
 
 async def test_without_calls_it_says_so(client: httpx.AsyncClient) -> None:
@@ -63,7 +85,7 @@ async def test_calls_are_summed_up(client: httpx.AsyncClient, store: CallStore, 
     assert "Waste collection 1 25 % 50 % 1 700 ms 900 ms" in text
     assert "No persona answers this number 1" in text
     assert "Stays the &lt;agent&gt;. 1 0 0" in text
-    tomorrow = (datetime.now(UTC) + timedelta(2)).date().isoformat()
+    tomorrow = (datetime.now(KIRITIMATI) + timedelta(2)).date().isoformat()
     assert "No call in these days" in await shown(client, since=tomorrow)
     assert "No call in these days" in await shown(client, persona="other")
     assert "Calls 2" in await shown(client, until="9998-12-31")

@@ -1,0 +1,46 @@
+"""The days of a time zone as moments: where each begins, and the zone's offsets over a stretch of time.
+
+Databases get the offsets from here, not from time zone rules of their own: SQLite has none, and PostgreSQL's may
+be of another year than Python's. So both count the same calls in the same days, those of 23 and 25 hours too.
+"""
+
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+
+_DAY_S = 86_400
+
+
+def begin_of(day: date, zone: tzinfo) -> datetime:
+    """Return the moment (UTC) at which a day begins; where clocks skip its midnight, the moment at which they do.
+
+    Raises:
+        OverflowError: there is none, before the year 1 or after 9999.
+    """
+    # Of a midnight that is skipped, Python takes the offset before (PEP 495): that is the moment of the skip. Of one
+    # that comes twice it takes the first.
+    return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+def offsets(zone: tzinfo, first: datetime, last: datetime) -> list[tuple[datetime, timedelta]]:
+    """Return (from when, offset to UTC) for each stretch of one offset from ``first`` to ``last``, oldest first."""
+    at_s, last_s = int(first.timestamp()), int(last.timestamp())
+    found = [(first, _offset(zone, at_s))]
+    while at_s < last_s:
+        after_s = min(at_s + _DAY_S, last_s)
+        if _offset(zone, after_s) != found[-1][1]:
+            after_s = _change(zone, at_s, after_s)
+            found.append((datetime.fromtimestamp(after_s, UTC), _offset(zone, after_s)))
+        at_s = after_s
+    return found
+
+
+def _change(zone: tzinfo, before_s: int, after_s: int) -> int:
+    """Return the first second at which the offset is no longer that of ``before_s``."""
+    old = _offset(zone, before_s)
+    while after_s - before_s > 1:
+        middle_s = (before_s + after_s) // 2
+        before_s, after_s = (middle_s, after_s) if _offset(zone, middle_s) == old else (before_s, middle_s)
+    return after_s
+
+
+def _offset(zone: tzinfo, at_s: int) -> timedelta:
+    return datetime.fromtimestamp(at_s, zone).utcoffset() or timedelta()
