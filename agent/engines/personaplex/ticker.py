@@ -85,7 +85,7 @@ class Ticker:
         self._quiet = [0] * options.slots
         self._prompts: dict[int, tuple[PromptSteps, Hashable]] = {}
         self._step = Step(models.lm, models.mimi, self.state)
-        self._is_eager = options.eager or models.device.type != "cuda"
+        self._is_eager = options.eager or models.device.type == "cpu"
 
     def on_device(self) -> AbstractContextManager[object]:
         """See the function ``on_device``."""

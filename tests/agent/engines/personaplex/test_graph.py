@@ -1,6 +1,7 @@
 """The tick over buffers that stay is the tick, and where it can't be captured the operator is told.
 
-What a captured tick launches is seen in test_kernels; that the graph itself is right is shown on a GPU, by test_gpu.
+What a captured tick launches is seen in test_kernels, that it can be done again in test_pretended, and that CUDA
+does it right in test_gpu.
 """
 
 import pytest
