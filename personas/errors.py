@@ -29,6 +29,10 @@ class DraftChanged(PersonaError):
     """A draft was saved by somebody else since it was read; nothing was written."""
 
 
+class NumberChanged(PersonaError):
+    """A phone number was set by somebody else since it was read; nothing was written."""
+
+
 class BadNumber(PersonaError):
     """A phone number that is not E.164."""
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Literal
 
 from personas.errors import BadNumber, BadNumberSetting
@@ -42,6 +43,11 @@ class NumberSettings:
         """Return whether the number's hours include ``at``; raises BadNumberSetting where they can't be read."""
         hours = opening_hours(self.hours, self.timezone)
         return hours is None or hours.is_open(at)
+
+
+def settings_hash(settings: NumberSettings) -> str:
+    """Return 16 hex digits that tell one state of a number from another."""
+    return sha256(repr(settings).encode()).hexdigest()[:16]
 
 
 def check_settings(settings: NumberSettings) -> None:

@@ -1,7 +1,6 @@
 """The console's page of phone numbers: which persona answers each, what happens where it can't, and changing that."""
 
 from dataclasses import asdict, dataclass, fields
-from hashlib import sha256
 from typing import Any, cast
 
 from fastapi import APIRouter, HTTPException, Request
@@ -11,8 +10,18 @@ from starlette.responses import Response
 
 from personas.admin.rendering import Pages
 from personas.admin.section import Section
-from personas.errors import BadNumber, BadNumberSetting, PersonaError, UnknownNumber
-from personas.numbers import LONGEST_WAIT_S, MESSAGE, ON_FULL, OPEN, VOICEMAIL, NumberSettings, OnFull, check_number
+from personas.errors import BadNumber, BadNumberSetting, NumberChanged, PersonaError, UnknownNumber
+from personas.numbers import (
+    LONGEST_WAIT_S,
+    MESSAGE,
+    ON_FULL,
+    OPEN,
+    VOICEMAIL,
+    NumberSettings,
+    OnFull,
+    check_number,
+    settings_hash,
+)
 from personas.store import PersonaStore
 
 PATH = "/numbers"
@@ -69,28 +78,29 @@ def section(store: PersonaStore) -> Section:
         known = await store.number_settings(edit)
         if known is None:
             raise HTTPException(404, "No persona answers this number.")
-        typed = Typed(**{name: str(value) for name, value in asdict(known).items()}, base=_state(known))
+        typed = Typed(**{name: str(value) for name, value in asdict(known).items()}, base=settings_hash(known))
         return await _page(pages, request, store, typed)
 
     @router.post(PATH)
     async def save(request: Request) -> Response:
         typed = _typed(await request.form())
         try:
-            settings = typed.settings()
-            known = await store.number_settings(settings.number)
-            if known and known != settings and _state(known) != typed.base:
-                raise BadNumberSetting(_CHANGED if typed.base else _THERE)
-            await store.save_number(settings)
+            await store.save_number(typed.settings(), base=typed.base)
         except PersonaError as error:
-            return await _page(pages, request, store, typed, problem=str(error))
+            problem = (_CHANGED if typed.base else _THERE) if isinstance(error, NumberChanged) else str(error)
+            return await _page(pages, request, store, typed, problem=problem)
         return RedirectResponse(PATH, 303)
 
     @router.post(PATH + "/clear")
     async def clear(request: Request) -> Response:
+        typed = _typed(await request.form())
         try:
-            await store.clear_number(check_number(_typed(await request.form()).number))
+            await store.clear_number(check_number(typed.number), base=typed.base)
         except (BadNumber, UnknownNumber) as error:
             raise HTTPException(404, str(error)) from None
+        except NumberChanged:
+            text = "Somebody else changed this number since you opened the page. Go back, reload and look again."
+            raise HTTPException(409, text) from None
         return RedirectResponse(PATH, 303)
 
     return Section("Numbers", PATH, "hash", router)
@@ -120,7 +130,3 @@ async def _page(pages: Pages, request: Request, store: PersonaStore, typed: Type
 def _typed(form: FormData) -> Typed:
     given = {field.name: form.get(field.name) for field in fields(Typed)}
     return Typed(**{name: value.strip() for name, value in given.items() if isinstance(value, str)})
-
-
-def _state(settings: NumberSettings) -> str:
-    return sha256(repr(settings).encode()).hexdigest()[:16]

@@ -44,6 +44,9 @@ async def test_a_number_is_tied_changed_and_cleared(browser: Browser, store: Per
     assert (await browser.post("/numbers", page, **WHOLE | {"persona_slug": BANK.slug, "hours": ""})).status_code == 303
     (changed,) = await store.numbers()
     assert (changed.persona_slug, changed.hours, changed.human_number) == (BANK.slug, "", "+15557654321")
+    stale = await browser.post("/numbers/clear", page, number="+15550100")
+    assert (stale.status_code, "Somebody else changed" in stale.text) == (409, True)
+    page = await browser.get("/numbers?edit=%2B15550100")
     assert (await browser.post("/numbers/clear", page, number="+15550100")).status_code == 303
     assert await store.numbers() == []
     assert (await browser.post("/numbers/clear", page, number="+15550100")).status_code == 404

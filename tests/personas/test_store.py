@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from personas.db import Database
-from personas.errors import BadNumber, NotPublished, UnknownNumber, UnknownPersona, UnknownVersion
+from personas.errors import BadNumber, NotPublished, NumberChanged, UnknownNumber, UnknownPersona, UnknownVersion
 from personas.library import load_library
-from personas.numbers import NumberSettings
+from personas.numbers import NumberSettings, settings_hash
 from personas.persona import PersonaCard
 from personas.store import ImportOutcome, PersonaStore, content_hash
 
@@ -191,3 +191,40 @@ async def test_a_number_keeps_its_settings_when_its_persona_changes(store: Perso
         await store.save_number(replace(settings, out_of_hours="nobody"))
     with pytest.raises(BadNumber):
         await store.save_number(replace(settings, human_number="+1 555 0111"))
+
+
+async def test_of_two_who_tie_one_number_at_once_one_is_told(store: PersonaStore) -> None:
+    await store.import_cards([DENTAL, BANK])
+    for n in range(8):
+        wanted = [NumberSettings(f"+1555010{n}", card.slug) for card in (DENTAL, BANK)]
+        saves = [store.save_number(each, base="") for each in wanted]
+        done = await asyncio.gather(*saves, return_exceptions=True)
+        assert {type(each) for each in done} == {type(None), NumberChanged}
+        assert await store.number_settings(wanted[0].number) == wanted[done.index(None)]
+
+
+async def test_of_two_who_change_one_number_at_once_one_is_told(store: PersonaStore) -> None:
+    await store.import_cards([DENTAL, BANK])
+    first = NumberSettings("+15550100", DENTAL.slug)
+    await store.save_number(first)
+    wanted = [
+        replace(first, queue_name="desk"),
+        replace(first, persona_slug=BANK.slug),
+        replace(first, out_of_hours=BANK.slug),
+    ]
+    saves = [store.save_number(each, base=settings_hash(first)) for each in wanted]
+    clear = store.clear_number(first.number, base=settings_hash(first))
+    done = await asyncio.gather(*saves, clear, return_exceptions=True)
+    assert [type(each) for each in done].count(type(None)) == 1
+    assert all(isinstance(each, NumberChanged | UnknownNumber | None) for each in done)
+    kept = await store.number_settings(first.number)
+    assert kept == (None if done[3] is None else wanted[done.index(None)])
+
+
+async def test_personas_of_a_number_are_locked_in_one_order(store: PersonaStore) -> None:
+    await store.import_cards([DENTAL, BANK])
+    pairs = ((DENTAL.slug, BANK.slug), (BANK.slug, DENTAL.slug)) * 5
+    for n in range(3):
+        wanted = [NumberSettings(f"+155501{n}{i}", one, out_of_hours=two) for i, (one, two) in enumerate(pairs)]
+        await asyncio.gather(*(store.save_number(each) for each in wanted))
+    assert len(await store.numbers()) == 30
