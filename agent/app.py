@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hmac
 import os
 import secrets
 from collections.abc import AsyncIterator
@@ -18,6 +19,8 @@ from agent.duplex import DuplexEngine, load_engine
 from agent.health import Admission, Health
 from agent.lag import LoopLag
 from agent.line.answer import CallDesk
+from agent.line.browser_desk import BrowserDesk
+from agent.line.desks import Desks
 from agent.live import LiveCalls
 from agent.live_desk import LiveDesk
 from agent.metrics import GatewayMetrics, Timed
@@ -36,6 +39,8 @@ from personas.accounts import AccountError, ensure_admin
 from personas.admin import console
 from personas.db import Database
 from personas.store import PersonaStore
+from telephony.carrier import CallHandler, Carrier
+from telephony.carriers.browser import BrowserCarrier
 from telephony.carriers.twilio.carrier import TwilioCarrier
 from telephony.limits import LineLimits
 from telephony.routes import telephony_router
@@ -47,7 +52,7 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     """Return the application; its lifespan migrates, starts the engine and ends the calls. One lifespan an app.
 
     ``engine`` replaces the one that the settings name. ``app.state`` holds ``settings``, ``database``,
-    ``personas``, ``calls``, ``recordings``, ``live``, ``own_voice``, ``engine``, ``desk``,
+    ``personas``, ``calls``, ``recordings``, ``live``, ``own_voice``, ``engine``, ``desk``, ``desks``,
     ``lag``, ``metrics``, and after the start ``admin_password``: the one that was made up, or None.
 
     Raises:
@@ -77,30 +82,42 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
         patience=_patience(settings),
         speak=own_voice,
     )
+    secret = _session_secret(settings)
+    browsers = BrowserCarrier(settings.origin, hmac.digest(secret.encode(), b"browser", "sha256"))
     desk = CallDesk(board, too_busy=admission.too_busy)
+    tests = BrowserDesk(board, browsers, keeps_slots=settings.test_keeps_slots, too_busy=admission.too_busy)
+    desks = Desks(desk, tests)
     app = FastAPI(title="Parley", lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     state: dict[str, object] = dict(settings=settings, database=database, personas=personas, calls=calls)
-    state |= dict(recordings=recordings, live=live, own_voice=own_voice, engine=engine, desk=desk)
+    state |= dict(recordings=recordings, live=live, own_voice=own_voice, engine=engine, desk=desk, desks=desks)
     for name, value in (state | dict(lag=admission.lag, metrics=metrics)).items():
         setattr(app.state, name, value)
-    limits = LineLimits(calls_per_minute=settings.caller_calls_per_minute)
-    app.include_router(telephony_router(carrier, desk, start_timeout_s=settings.stream_start_timeout_s, limits=limits))
+    _mount_lines(app, settings, (carrier, desk), (browsers, tests))
     app.add_middleware(Timed, metrics=metrics, paths=frozenset((carrier.webhook_path, carrier.action_path)))
     token = settings.metrics_token.get_secret_value()
-    Health(database, engine, desk, admission, metrics, token).mount(app)
+    Health(database, engine, desks, admission, metrics, token).mount(app)
+    sections = [
+        call_pages.section(calls, personas, recordings, LiveDesk(live, calls, personas, carrier)),
+        overview.section(Analytics(database), personas),
+    ]
     console.mount(
         app,
         database=database,
-        session_secret=_session_secret(settings),
+        session_secret=secret,
         secure=settings.origin.startswith("https:"),
-        sections=[
-            call_pages.section(calls, personas, recordings, LiveDesk(live, calls, personas, carrier)),
-            overview.section(Analytics(database), personas),
-        ],
+        sections=sections,
         own_voices=settings.voices_of_own,
         time_zone=ZoneInfo(settings.time_zone),
+        dial=tests.dial,
     )
     return app
+
+
+def _mount_lines(app: FastAPI, settings: Settings, *lines: tuple[Carrier, CallHandler]) -> None:
+    limits = LineLimits(calls_per_minute=settings.caller_calls_per_minute)
+    for carrier, desk in lines:
+        router = telephony_router(carrier, desk, start_timeout_s=settings.stream_start_timeout_s, limits=limits)
+        app.include_router(router)
 
 
 @contextlib.asynccontextmanager
@@ -118,7 +135,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         state.lag.start()
         stack.callback(state.lag.stop)
         stack.callback(state.live.close)
-        await stack.enter_async_context(state.desk)
+        await stack.enter_async_context(state.desks)
         Thread(target=state.own_voice.load_quietly, name="own-voice", daemon=True).start()  # no caller waits for it
         yield
 

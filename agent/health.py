@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agent.duplex import DuplexEngine
 from agent.lag import LoopLag
-from agent.line.answer import CallDesk
+from agent.line.desks import Desks
 from agent.metrics import GatewayMetrics, is_allowed
 from personas.db import Database
 
@@ -42,7 +42,7 @@ class Health:
 
     database: Database
     engine: DuplexEngine
-    desk: CallDesk
+    desks: Desks
     admission: Admission
     metrics: GatewayMetrics
     metrics_token: str
@@ -63,10 +63,10 @@ class Health:
             "engine": self.engine.name,
             "slots": capacity.slots,
             "used": capacity.used,
-            "calls": self.desk.live_calls,
+            "calls": self.desks.live_calls,
             "loop_lag_p95_ms": round(self.admission.lag.percentile_ms(), 1),
         }
-        trouble = "The server is shutting down." if self.desk.draining else self.admission.too_busy()
+        trouble = "The server is shutting down." if self.desks.draining else self.admission.too_busy()
         trouble = trouble or await _database_trouble(self.database)
         if trouble:
             return JSONResponse({"status": "unavailable", "reason": trouble} | figures, status_code=503)

@@ -7,7 +7,7 @@ page ─▶ LiveDesk ─┬▶ LiveCalls.control                      this proce
 
 from collections.abc import AsyncIterator
 
-from agent.live import LiveCalls, Noted, Spoke
+from agent.live import LiveCalls, LiveEvent, Noted, Spoke
 from crm.admin.live import LiveLine, LiveRefused
 from crm.call import AskedEnding, Call, CallEvent, Handoff
 from crm.store import CallStore
@@ -21,7 +21,17 @@ ELSEWHERE = (
 )
 NOBODY = "The number that was called has no human; type a number, or set one with `parley numbers set … --human …`."
 REFUSED = "operator_refused"
+TEST_ELSEWHERE = "Another process carries this test call; it is ended on the page on which it was begun."
 OVER = "The call is over already."
+
+
+def line_of(event: LiveEvent) -> LiveLine | None:
+    """Return an event as pages show it; None for those that they show in another way."""
+    if isinstance(event, Spoke):
+        return LiveLine(event.side, event.at_ms, event.text)
+    if isinstance(event, Noted):
+        return LiveLine("event", event.at_ms, f"{event.kind.replace('_', ' ')} {event.detail}".strip())
+    return None
 
 
 class LiveDesk:
@@ -43,10 +53,8 @@ class LiveDesk:
 
     async def lines(self, call_id: str) -> AsyncIterator[LiveLine]:
         async for event in self._live.watch(call_id):
-            if isinstance(event, Spoke):
-                yield LiveLine(event.side, event.at_ms, event.text)
-            elif isinstance(event, Noted):
-                yield LiveLine("event", event.at_ms, f"{event.kind.replace('_', ' ')} {event.detail}".strip())
+            if line := line_of(event):
+                yield line
 
     async def hang_up(self, call: Call, user: str) -> None:
         if control := self._live.control(call.id):
@@ -69,6 +77,8 @@ class LiveDesk:
 
     async def _ask(self, call: Call, asked: AskedEnding, event: CallEvent) -> None:
         """Leave word in the log how the call shall end, and have the carrier end its stream."""
+        if call.is_test:
+            raise LiveRefused(TEST_ELSEWHERE)
         if not self._carrier.can_call:
             raise LiveRefused(ELSEWHERE)
         if not await self._calls.request_ending(call.id, asked):

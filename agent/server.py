@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from agent.app import create_app
 from agent.duplex import DuplexEngine
-from agent.line.answer import CallDesk
+from agent.line.desks import Desks
 from agent.settings import Settings, SettingsError
 from agent.websocket import EagerWebSocket
 
@@ -44,17 +44,17 @@ class RunningServer:
 
         The listening socket stays open until then: the carrier asks there what comes after each stream.
         """
-        desk: CallDesk = self.app.state.desk
-        desk.draining = True
-        log.info("told to stop", calls=desk.live_calls, limit_s=limit_s)
+        desks: Desks = self.app.state.desks
+        desks.drain()
+        log.info("told to stop", calls=desks.live_calls, limit_s=limit_s)
         async with asyncio.TaskGroup() as group:
-            ends = [group.create_task(desk.until_idle()), group.create_task(self.wait())]
+            ends = [group.create_task(desks.until_idle()), group.create_task(self.wait())]
             await asyncio.wait(ends, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
             for end in ends:
                 end.cancel()
-        if desk.live_calls and not self._server.stopping.is_set():
-            log.warning("calls are ended by the shutdown", calls=desk.live_calls)
-            await desk.close()
+        if desks.live_calls and not self._server.stopping.is_set():
+            log.warning("calls are ended by the shutdown", calls=desks.live_calls)
+            await desks.close()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_WORDS_S):
                     await self.wait()
@@ -80,7 +80,7 @@ async def serving(
         port = listening.getsockname()[1]
         app = create_app(settings.model_copy(update={"port": port}), engine)
         async with app.router.lifespan_context(app):
-            server = _Server(_config(app), app.state.desk)
+            server = _Server(_config(app), app.state.desks)
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(server.serve(sockets=[listening]))
@@ -103,9 +103,9 @@ def _reachable(host: str) -> str:
 class _Server(uvicorn.Server):
     """Uvicorn, started with an open socket and stopped by us."""
 
-    def __init__(self, config: uvicorn.Config, desk: CallDesk) -> None:
+    def __init__(self, config: uvicorn.Config, desks: Desks) -> None:
         super().__init__(config)
-        self._desk = desk
+        self._desks = desks
         self.up = asyncio.Event()
         self.stopping = asyncio.Event()
 
@@ -118,7 +118,7 @@ class _Server(uvicorn.Server):
         self.up.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._desk.close()
+        await self._desks.close()
         await super().shutdown(sockets)
 
     @contextlib.contextmanager

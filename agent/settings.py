@@ -110,6 +110,10 @@ class Settings(BaseSettings):
         60, ge=0, le=10_000, description="Most calls a minute from one number; more hear an apology; 0 is no limit."
     )
 
+    test_keeps_slots: int = Field(
+        1, ge=0, le=1_000, description="Free lines that a test call from the console leaves to callers; 0 leaves none."
+    )
+
     # The engine
     engine: str = Field("cascade", description="Who answers: cascade, loopback, personaplex or remote.")
     engine_url: str = Field(

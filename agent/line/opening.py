@@ -14,8 +14,9 @@ from agent.call import NONCE, Switchboard
 from agent.duplex import DuplexError, DuplexSession, EngineFull, RolePrompt
 from agent.line.reservations import Reservations
 from agent.role import role_for
-from crm.call import Call, NewCall, Outcome, Turn
+from crm.call import Call, Customer, NewCall, Outcome, Turn
 from personas.errors import NotPublished, PersonaError, UnknownNumber, UnknownPersona
+from personas.versions import PersonaVersion
 from telephony.carrier import ConnectStream, InboundCall
 
 log = structlog.get_logger(__name__)
@@ -70,9 +71,15 @@ class Opening:
         except (NotPublished, UnknownPersona, PersonaError) as error:  # or a card this version can't read
             raise Refused("not_published", str(error)) from None
         customer = await calls.customer_by_number(call.from_number) if call.from_number else None
+        return self.of_version(new_call(call), version, customer)
+
+    def of_version(
+        self, new: NewCall, version: PersonaVersion, customer: Customer | None = None
+    ) -> tuple[NewCall, RolePrompt]:
+        """Return a ringing call as it is logged where a persona version answers it, and its role."""
         role = role_for(version.card, customer)
         new = replace(
-            new_call(call),
+            new,
             persona_slug=version.persona_slug,
             persona_version_id=version.id,
             persona_title=version.card.title,
@@ -137,6 +144,7 @@ class Opening:
             role_prompt=call.role_prompt,
             part=call.part,
             continues=call.continues,
+            is_test=call.is_test,
         )
 
     async def _next_part(self, parts: Sequence[Call]) -> tuple[NewCall, RolePrompt]:

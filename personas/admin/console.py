@@ -22,6 +22,7 @@ from personas.admin.headers import SecurityHeaders
 from personas.admin.rendering import STATIC, Pages
 from personas.admin.section import Section
 from personas.admin.session import SignInNeeded, ask_to_sign_in, login_router, signed_in
+from personas.admin.talking import Dial
 from personas.admin.throttle import Throttle
 from personas.db import Database
 from personas.store import PersonaStore
@@ -39,6 +40,7 @@ def mount(
     sections: Sequence[Section] = (),
     own_voices: Collection[str] = (),
     time_zone: tzinfo = UTC,
+    dial: Dial | None = None,
 ) -> None:
     """Serve the console at every path that ``app`` has no route for; call it after all routes are added.
 
@@ -48,6 +50,7 @@ def mount(
         sections: parts of other packages, e.g. ``crm.admin.pages.section(…)``; the first one is the start page.
         own_voices: what role cards may ask for beside the published voices.
         time_zone: whose days are counted and whose times are shown.
+        dial: what test calls are made with; without it personas can't be talked to.
 
     Raises:
         ValueError: the secret is too short.
@@ -57,9 +60,10 @@ def mount(
     console = FastAPI(title="Parley", docs_url=None, redoc_url=None, openapi_url=None)
     console.state.accounts = Accounts(database)
     console.state.time_zone = time_zone
-    console.state.throttle = Throttle()
+    console.state.throttle = Throttle(database, hmac.digest(session_secret.encode(), b"throttle", "sha256"))
+    console.state.device_cookie = "__Host-parley-device" if secure else "parley-device"
     console.state.csrf_secret = hmac.digest(session_secret.encode(), b"csrf", "sha256")
-    console.state.sections = (*sections, *persona_pages.sections(PersonaStore(database), own_voices))
+    console.state.sections = (*sections, *persona_pages.sections(PersonaStore(database), own_voices, dial))
     console.add_middleware(
         SessionMiddleware,
         secret_key=session_secret,

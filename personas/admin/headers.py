@@ -10,8 +10,13 @@ FIXED = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+PERMISSIONS = "Permissions-Policy"
+
+
+def permissions(*, microphone: bool = False) -> str:
+    """Return the policy on what pages may ask of the user; ``microphone`` lets a page of ours ask for it."""
+    return f"camera=(), geolocation=(), microphone=({'self' if microphone else ''})"
 
 
 def content_security_policy(style_nonce: str) -> str:
@@ -42,6 +47,7 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 headers.update(self.headers | {"Content-Security-Policy": content_security_policy(nonce)})
                 headers.setdefault("Cache-Control", "no-store")
+                headers.setdefault(PERMISSIONS, permissions())
             await send(message)
 
         await self.app(scope, receive, send_with_headers)

@@ -6,10 +6,11 @@ from collections.abc import Collection
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from personas.admin import editing, number_pages
+from personas.admin import editing, number_pages, talking
 from personas.admin.editing import chosen, known_versions, shown_changes
 from personas.admin.rendering import Pages
 from personas.admin.section import Section
+from personas.admin.talking import Dial
 from personas.persona import RuleKind
 from personas.prompt import render_role_prompt
 from personas.store import PersonaStore, content_hash
@@ -23,15 +24,15 @@ RULE_COLOURS = {
 }
 
 
-def sections(store: PersonaStore, own_voices: Collection[str] = ()) -> tuple[Section, ...]:
-    """Return the sections "Personas" and "Numbers"; see ``console.mount`` for ``own_voices``."""
+def sections(store: PersonaStore, own_voices: Collection[str] = (), dial: Dial | None = None) -> tuple[Section, ...]:
+    """Return the sections "Personas" and "Numbers"; see ``console.mount`` for ``own_voices`` and ``dial``."""
     return (
-        Section("Personas", "/personas", "users", _personas(store, own_voices)),
+        Section("Personas", "/personas", "users", _personas(store, own_voices, dial)),
         number_pages.section(store),
     )
 
 
-def _personas(store: PersonaStore, own_voices: Collection[str]) -> APIRouter:
+def _personas(store: PersonaStore, own_voices: Collection[str], dial: Dial | None) -> APIRouter:
     router, pages = APIRouter(), Pages("personas")
 
     @router.get("/personas")
@@ -56,8 +57,11 @@ def _personas(store: PersonaStore, own_voices: Collection[str]) -> APIRouter:
             numbers=[each.number for each in await store.numbers() if each.persona_slug == slug],
             role_prompt=await asyncio.to_thread(render_role_prompt, shown.card),
             rule_colours=RULE_COLOURS,
+            can_talk=dial is not None,
             keys=[key for digit in "1234567890*#" if (key := shown.card.key(digit))],
         )
 
     editing.add_routes(router, pages, store, own_voices)
+    if dial:
+        talking.add_routes(router, pages, store, own_voices, dial)
     return router
