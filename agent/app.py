@@ -92,8 +92,7 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     state |= dict(recordings=recordings, live=live, own_voice=own_voice, engine=engine, desk=desk, desks=desks)
     for name, value in (state | dict(lag=admission.lag, metrics=metrics)).items():
         setattr(app.state, name, value)
-    _mount_lines(app, settings, (carrier, desk), (browsers, tests))
-    app.add_middleware(Timed, metrics=metrics, paths=frozenset((carrier.webhook_path, carrier.action_path)))
+    _mount_lines(app, settings, metrics, (carrier, desk), (browsers, tests))
     token = settings.metrics_token.get_secret_value()
     Health(database, engine, desks, admission, metrics, token).mount(app)
     sections = [
@@ -113,11 +112,15 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     return app
 
 
-def _mount_lines(app: FastAPI, settings: Settings, *lines: tuple[Carrier, CallHandler]) -> None:
+def _mount_lines(
+    app: FastAPI, settings: Settings, metrics: GatewayMetrics, *lines: tuple[Carrier, CallHandler]
+) -> None:
     limits = LineLimits(calls_per_minute=settings.caller_calls_per_minute)
     for carrier, desk in lines:
         router = telephony_router(carrier, desk, start_timeout_s=settings.stream_start_timeout_s, limits=limits)
         app.include_router(router)
+    timed = frozenset(path for carrier, _ in lines for path in (carrier.webhook_path, carrier.action_path))
+    app.add_middleware(Timed, metrics=metrics, paths=timed)
 
 
 @contextlib.asynccontextmanager
