@@ -66,8 +66,7 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     recordings = Recordings(settings.data_dir / "recordings")
     metrics = GatewayMetrics()
     admission = Admission(LoopLag(on_lag=metrics.lag), settings.max_loop_lag_ms)
-    live = LiveCalls(metrics.count)
-    own_voice = OwnVoice(settings.tts)
+    live, own_voice = LiveCalls(metrics.count), OwnVoice(settings.tts)
     engine = engine or load_engine(settings.engine, settings.engine_options())
     carrier = TwilioCarrier(settings.origin, settings.auth_tokens, settings.twilio_account_sid, settings.twilio_api_url)
     board = Switchboard(
@@ -93,8 +92,7 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     for name, value in (state | dict(lag=admission.lag, metrics=metrics)).items():
         setattr(app.state, name, value)
     _mount_lines(app, settings, metrics, (carrier, desk), (browsers, tests))
-    token = settings.metrics_token.get_secret_value()
-    Health(database, engine, desks, admission, metrics, token).mount(app)
+    Health(database, engine, desks, admission, metrics, settings.metrics_token.get_secret_value()).mount(app)
     sections = [
         call_pages.section(calls, personas, recordings, LiveDesk(live, calls, personas, carrier)),
         overview.section(Analytics(database), personas),
