@@ -1,4 +1,4 @@
-"""The tables of personas, their versions, the phone numbers they answer, and the console's users.
+"""The tables of personas, their versions and phone numbers, of the console's users and attempts to sign in.
 
 numbers ──▶ personas ◀── persona_versions (numbered; the one without ``published_at`` is the draft)
 """
@@ -6,7 +6,7 @@ numbers ──▶ personas ◀── persona_versions (numbered; the one without
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from personas.db import Base, UtcDateTime
@@ -65,3 +65,14 @@ class UserRow(Base):
     name: Mapped[str] = mapped_column(String(64), unique=True)
     password_hash: Mapped[str] = mapped_column(String(255))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class SignInAttemptRow(Base):
+    """An attempt to sign in, once for each thing that it counts for; ``key`` is a keyed hash (admin/throttle.py)."""
+
+    __tablename__ = "sign_in_attempts"
+    __table_args__ = (Index("ix_sign_in_attempts_key", "key", "at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

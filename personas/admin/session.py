@@ -15,6 +15,7 @@ from starlette.responses import Response
 from personas.accounts import Accounts, User
 from personas.admin.csrf import SAFE_METHODS
 from personas.admin.rendering import Pages
+from personas.admin.throttle import DEVICE_S
 
 log = structlog.get_logger(__name__)
 _ORIGIN = re.compile(r"^https?://[^/]*")
@@ -74,23 +75,26 @@ def login_router() -> APIRouter:
         name, password, wanted = (_text(form, field) for field in ("name", "password", "next"))
         state = request.app.state
         address = request.client.host if request.client else ""
-        wait_s = state.throttle.wait_s(name, address)
+        device = request.cookies.get(state.device_cookie, "")
+        wait_s = await state.throttle.attempt(name, address, device)
         if wait_s:
             error = f"Too many wrong passwords. Try again in {-(-wait_s // 60)} min."
             page = await pages(request, "login.html", status=429, next=local_path(wanted), name=name, error=error)
             page.headers["Retry-After"] = str(wait_s)
             return page
-        state.throttle.attempted(name, address)
         user = await state.accounts.check(name, password)
         if user is None:
             log.warning("sign-in refused", address=address)  # not the name: people type passwords there
             error = "The user name or the password is wrong."
             return await pages(request, "login.html", status=401, next=local_path(wanted), name=name, error=error)
-        state.throttle.succeeded(name, address)
+        await state.throttle.succeeded(name, address, device)
         log.info("signed in", user=user.name, address=address)
         request.session.clear()  # a session from before the login must not live on in it
         request.session.update(user=user.id, stamp=user.stamp)
-        return RedirectResponse(local_path(wanted), 303)
+        answer = RedirectResponse(local_path(wanted), 303)
+        keep = {"max_age": DEVICE_S, "secure": state.device_cookie.startswith("__Host-")}
+        answer.set_cookie(state.device_cookie, state.throttle.remembered(name), httponly=True, samesite="lax", **keep)
+        return answer
 
     @router.post("/logout")
     async def sign_out(request: Request) -> Response:

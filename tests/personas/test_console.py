@@ -111,10 +111,11 @@ async def test_the_cookie_is_kept_from_scripts_and_other_sites(database: Databas
     app = FastAPI()
     console.mount(app, database=database, session_secret=SECRET, secure=True)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://test") as client:
-        cookie = (await sign_in(client)).headers["Set-Cookie"].lower()
-        assert cookie.startswith("__host-parley=")
-        for flag in ("httponly", "samesite=lax", "secure", "path=/", "max-age=43200"):
-            assert flag in cookie
+        device, session = sorted((await sign_in(client)).headers.get_list("Set-Cookie"))
+        for cookie, name, life_s in ((session, "__Host-parley=", 43_200), (device, "__Host-parley-device=", 7_776_000)):
+            assert cookie.startswith(name)
+            for flag in ("httponly", "samesite=lax", "secure", "path=/", f"max-age={life_s}"):
+                assert flag in cookie.lower()
         assert (await client.get("/login")).headers["Strict-Transport-Security"]
 
 
@@ -136,6 +137,20 @@ async def test_after_five_wrong_passwords_one_waits(client: httpx.AsyncClient) -
     assert answer.status_code == 429
     assert 0 < int(answer.headers["Retry-After"]) <= 301
     assert "Try again in 5 min" in answer.text
+
+
+@only_sqlite
+async def test_a_browser_that_signed_in_before_is_not_kept_out_by_strangers(
+    app: FastAPI, client: httpx.AsyncClient, database: Database
+) -> None:
+    signed_in = await sign_in(client)
+    assert "HttpOnly" in next(each for each in signed_in.headers.get_list("set-cookie") if "device" in each)
+    await client.post("/logout", data={"csrf_token": await token(client, "/personas")})
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as stranger:
+        for _ in range(5):
+            assert (await sign_in(stranger, "wrong password")).status_code == 401
+        assert (await sign_in(stranger)).status_code == 429
+    assert (await sign_in(client)).status_code == 303
 
 
 @pytest.mark.parametrize(
