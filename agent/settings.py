@@ -118,8 +118,8 @@ class Settings(BaseSettings):
     engine: str = Field("cascade", description="Who answers: cascade, loopback, personaplex or remote.")
     engine_url: str = Field(
         "",
-        description="Address of a PersonaPlex server for the engine `remote`, e.g. ws://gpu:8998; "
-        "with ?format=pcm_s16le it is asked for raw sound, which only `parley engine` has.",
+        description="Addresses of the PersonaPlex servers for the engine `remote`, with commas between, e.g. "
+        "ws://gpu1:8998,ws://gpu2:8998; `parley engine` is sent raw sound, with ?format=opus a tenth of the bytes.",
     )
     engine_token: SecretStr = Field(
         SecretStr(""), description="Bearer token that the engine's server asks for, or that `parley engine` asks for."

@@ -8,6 +8,9 @@ from agent.duplex import Sampling
 
 PCM = "pcm_s16le"
 OPUS = "opus"
+FORMATS = (OPUS, PCM)
+"""What Parley's own server has, and tells on /health; others have Ogg-Opus alone."""
+
 MOST_TEXT_CHARACTERS = 20_000
 
 
@@ -106,6 +109,6 @@ def _count(query: Mapping[str, str], name: str, usual: int) -> int:
 
 
 def _is_pcm(text: str) -> bool:
-    if text not in ("", OPUS, PCM):
+    if text not in ("", *FORMATS):
         raise QueryError(f"format must be {OPUS} or {PCM}.")
     return text == PCM

@@ -38,7 +38,7 @@ from agent.duplex import (
 from agent.engines.personaplex.chat import Chat, Limits
 from agent.engines.personaplex.fair_socket import FairSocket
 from agent.engines.personaplex.metrics import ServerMetrics
-from agent.wire.query import ChatQuery, QueryError
+from agent.wire.query import FORMATS, ChatQuery, QueryError
 
 DEFAULT_TEXT = "You enjoy having a good conversation."
 DEFAULT_VOICE = "NATF2"
@@ -242,7 +242,7 @@ class _EngineServer:
         """The process lives, and can be mended by nothing but a restart once the device has failed: 503."""
         if failure := self._failure():
             return JSONResponse({"status": "failed", "reason": failure, **self._slots()}, 503)
-        return JSONResponse({"status": "ok", **self._slots()})
+        return JSONResponse({"status": "ok", **self._slots(), "formats": FORMATS})
 
     async def ready(self, request: Request) -> Response:
         """The engine takes calls, though its slots may all be taken: 503 until it is loaded and once it has failed."""

@@ -1,9 +1,9 @@
-"""Calls on another process's engine: ours, or anybody's PersonaPlex or Moshi server, over /api/chat."""
+"""Calls on other processes' engines: ours, or anybody's PersonaPlex or Moshi server, over /api/chat."""
 
 from collections.abc import Mapping
 
 from agent.duplex import DuplexEngine
-from agent.engines.remote.address import Address, slots_of
+from agent.engines.remote.address import addresses_of, slots_of
 from agent.engines.remote.engine import RemoteEngine
 from agent.wire.sound import check_opus
 
@@ -14,7 +14,7 @@ def create(options: Mapping[str, str]) -> DuplexEngine:
     Raises:
         EngineUnavailable: one of them can't be used, or the Opus library is missing where it is needed.
     """
-    address = Address.read(options)
-    if not address.pcm:
+    addresses = addresses_of(options)
+    if not all(address.pcm for address in addresses):
         check_opus()
-    return RemoteEngine(address, slots_of(options))
+    return RemoteEngine(addresses, slots_of(options))

@@ -1,4 +1,4 @@
-"""Where the other engine is: PARLEY_ENGINE_URL, read into what connecting takes."""
+"""Where the other engines are: PARLEY_ENGINE_URL, read into what connecting takes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,18 +20,12 @@ class Address:
     token: str = ""
 
     @classmethod
-    def read(cls, options: Mapping[str, str]) -> "Address":
-        """Read ``engine_url`` and ``engine_token``.
+    def read(cls, text: str, token: str) -> "Address":
+        """Read one URL of ``engine_url``.
 
         Raises:
-            EngineUnavailable: there is no URL, or it is none of an engine.
+            EngineUnavailable: it is none of an engine.
         """
-        text = options.get("engine_url", "")
-        if not text:
-            raise EngineUnavailable(
-                "PARLEY_ENGINE_URL is empty: the engine 'remote' needs the address of a PersonaPlex server, "
-                "e.g. ws://127.0.0.1:8998."
-            )
         try:
             parts = urlsplit(text if "://" in text else f"//{text}")
             host, _ = parts.hostname, parts.port
@@ -40,11 +34,9 @@ class Address:
             raise EngineUnavailable(f"PARLEY_ENGINE_URL is no address ({error}); e.g. ws://127.0.0.1:8998.") from error
         if parts.scheme not in _SCHEMES or not host or parts.username is not None:
             raise EngineUnavailable(
-                "PARLEY_ENGINE_URL must look like ws://HOST:PORT or wss://HOST; a token goes to PARLEY_ENGINE_TOKEN."
+                "PARLEY_ENGINE_URL must look like ws://HOST:PORT or wss://HOST, several with commas between; "
+                "a token goes to PARLEY_ENGINE_TOKEN."
             )
-        token = options.get("engine_token", "")
-        if not (token.isascii() and (not token or token.isprintable())):
-            raise EngineUnavailable("PARLEY_ENGINE_TOKEN must be printable ASCII, as HTTP headers are.")
         url = urlunsplit((_SCHEMES[parts.scheme], parts.netloc, parts.path.rstrip("/") or _PATH, "", ""))
         return cls(url, tuple(parse_qsl(parts.query, keep_blank_values=True)), token)
 
@@ -52,6 +44,15 @@ class Address:
     def pcm(self) -> bool:
         """Whether the URL asks for raw sound, as ``?format=pcm_s16le``: only Parley's own server has it."""
         return dict(self.query).get("format") == PCM
+
+    @property
+    def leaves_format(self) -> bool:
+        """Whether the URL asks for no format."""
+        return "format" not in dict(self.query)
+
+    @property
+    def is_secure(self) -> bool:
+        return self.url.startswith("wss:")
 
     @property
     def headers(self) -> dict[str, str]:
@@ -67,6 +68,24 @@ class Address:
         """Return the URL of one call; what the setting's URL asks for wins."""
         asked = urlencode(dict(query) | dict(self.query))
         return f"{self.url}?{asked}" if asked else self.url
+
+
+def addresses_of(options: Mapping[str, str]) -> list[Address]:
+    """Read ``engine_url``, one URL or several with commas or spaces between, and ``engine_token``.
+
+    Raises:
+        EngineUnavailable: there is no URL, or one is none of an engine, or the token can't be sent.
+    """
+    urls = options.get("engine_url", "").replace(",", " ").split()
+    if not urls:
+        raise EngineUnavailable(
+            "PARLEY_ENGINE_URL is empty: the engine 'remote' needs the address of a PersonaPlex server, "
+            "e.g. ws://127.0.0.1:8998."
+        )
+    token = options.get("engine_token", "")
+    if not (token.isascii() and (not token or token.isprintable())):
+        raise EngineUnavailable("PARLEY_ENGINE_TOKEN must be printable ASCII, as HTTP headers are.")
+    return [Address.read(url, token) for url in dict.fromkeys(urls)]
 
 
 def slots_of(options: Mapping[str, str]) -> int:

@@ -140,6 +140,8 @@ async def test_a_refusal_says_what_to_change(path: str, options: dict[str, str],
         {"engine_url": "ws://me:secret@a"},
         {"engine_url": "ws://a", "engine_slots": "x"},
         {"engine_url": "ws://a", "engine_token": "ä"},
+        {"engine_url": " , "},
+        {"engine_url": "ws://a, b:8998"},
     ],
 )
 def test_options_that_cannot_be_used_name_the_setting_and_no_secret(options: dict[str, str]) -> None:

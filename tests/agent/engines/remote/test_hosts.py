@@ -1,0 +1,163 @@
+"""Several servers behind one engine: who takes a call, and what those cost that are full, away or hang."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+
+from agent.duplex import EngineFull, EngineUnavailable, RoleCard, RolePrompt
+from agent.engines.loopback import LoopbackEngine
+from agent.engines.remote import create
+from agent.engines.remote.engine import RemoteEngine
+from tests.agent.engines.chat_server import free, served, tone
+
+pytest.importorskip("sphn", reason="sphn is not installed; pip install 'parley[remote]'")
+
+ROLE = RolePrompt("You work for Acme.", "NATM1", RoleCard("Ann", "Acme", "agent", "Hello.", "", "", "", ""))
+
+
+@contextlib.asynccontextmanager
+async def remote(*addresses: str, **options: str) -> AsyncIterator[RemoteEngine]:
+    engine = create({"engine_url": ",".join(f"ws://{address}" for address in addresses), **options})
+    assert isinstance(engine, RemoteEngine)
+    await engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+class Hanging:
+    """Takes connections and says nothing."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def hear(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._writers.append(writer)
+
+    @contextlib.asynccontextmanager
+    async def at(self, port: int = 0) -> AsyncIterator[str]:
+        server = await asyncio.start_server(self.hear, "127.0.0.1", port)
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+
+
+async def nowhere() -> str:
+    async with Hanging().at() as address:
+        return address
+
+
+async def test_calls_go_to_the_least_busy_of_several_servers() -> None:
+    one, other = LoopbackEngine(1, 0), LoopbackEngine(3, 0)
+    async with served(one) as first, served(other) as second, remote(first, second) as client:
+        assert client.capacity().slots == 4
+        for wanted in ((1, 1), (1, 2), (1, 3)):
+            if wanted == (1, 1):
+                await client.open(ROLE)
+            await client.open(ROLE)
+            assert (one.capacity().used, other.capacity().used) == wanted
+        with pytest.raises(EngineFull, match="All 4 slots"):
+            await client.open(ROLE)
+        assert client.capacity().used == 4
+
+
+async def test_at_most_as_many_calls_as_the_setting_says() -> None:
+    one, other = LoopbackEngine(5, 0), LoopbackEngine(5, 0)
+    async with served(one) as first, served(other) as second, remote(first, second, engine_slots="3") as client:
+        for _ in range(3):
+            await client.open(ROLE)
+        with pytest.raises(EngineFull, match="All 3 slots"):
+            await client.open(ROLE)
+        assert sorted((one.capacity().used, other.capacity().used)) == [1, 2]
+
+
+async def test_a_server_that_others_have_filled_sends_the_call_on() -> None:
+    one, other = LoopbackEngine(1, 0), LoopbackEngine(9, 0)
+    async with (
+        served(one) as first,
+        served(other) as second,
+        remote(first) as stranger,
+        remote(first, second) as client,
+    ):
+        await stranger.open(ROLE)
+        for _ in range(9):
+            await client.open(ROLE)
+        assert other.capacity().used == 9
+        with pytest.raises(EngineFull, match="is full") as full:
+            await client.open(ROLE)
+        assert full.value.retry_after_s
+
+
+async def test_a_server_that_is_not_there_costs_no_call() -> None:
+    engine = LoopbackEngine(9, 0)
+    async with served(engine) as there, remote(await nowhere(), there) as client:
+        for _ in range(9):
+            await client.open(ROLE)
+        assert engine.capacity().used == 9
+        with pytest.raises(EngineFull):  # what is taken gets free; who is away need not come back
+            await client.open(ROLE)
+
+
+async def test_a_server_that_hangs_costs_one_call_half_a_second() -> None:
+    engine, hanging, port = LoopbackEngine(9, 0), Hanging(), 0
+    first_host = LoopbackEngine(9, 0)
+    async with served(engine) as there:
+        async with served(first_host) as address:
+            client = create({"engine_url": f"ws://{address},ws://{there}"})
+            await client.start()
+            assert client.capacity().slots == 18
+            await client.open(ROLE)
+            port = int(address.split(":")[1])
+        async with hanging.at(port):
+            for _ in range(4):
+                await client.open(ROLE)
+            assert hanging.connections == 1
+        assert engine.capacity().used >= 4
+        await client.close()
+
+
+async def test_servers_that_all_hang_are_told_while_a_caller_waits() -> None:
+    async with Hanging().at() as first, Hanging().at() as second:
+        client = create({"engine_url": f"ws://{first},ws://{second}"})
+        began = time.monotonic()
+        with pytest.raises(EngineUnavailable, match=r"did not answer within 2 seconds.* did not answer within"):
+            await client.open(ROLE)
+        assert time.monotonic() - began < 5  # when the line gives up
+        assert client.capacity().used == 0
+
+
+@pytest.mark.parametrize("after_ms", [0, 1, 2, 4, 8, 16, 32])
+async def test_who_no_longer_waits_leaves_no_slot_taken(after_ms: int) -> None:
+    one, other = LoopbackEngine(3, 0), LoopbackEngine(3, 0)
+    async with served(one) as first, served(other) as second, remote(first, second) as client:
+        opening = asyncio.create_task(client.open(ROLE))
+        await asyncio.sleep(after_ms / 1000)
+        opening.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await (await opening).close()
+        await free(one)
+        await free(other)
+        assert client.capacity().used == 0
+
+
+@pytest.mark.parametrize(("query", "is_exact"), [("", True), ("?format=opus", False)])
+async def test_our_server_is_sent_raw_sound_unless_the_url_asks_for_opus(query: str, is_exact: bool) -> None:
+    async with served(LoopbackEngine(1, 0)) as address, remote(address + query) as client:
+        session = await client.open(ROLE)
+        sent, heard = tone(3), []
+        for frame in sent:
+            session.push(frame)
+        async with asyncio.timeout(5):
+            async for frame in session.frames():
+                heard.append(frame.audio)
+                if len(heard) == len(sent):
+                    break
+        assert (np.abs(np.concatenate(heard) - np.concatenate(sent)).max() < 1e-4) == is_exact
