@@ -21,14 +21,15 @@ CHUNK = 50  # calls that are read at once for a file: live calls share the event
 COLUMNS = (
     *("call_id", "created_at", "answered_at", "ended_at", "caller", "number", "persona", "persona_version"),
     *("status", "outcome", "reason", "length_s", "turns", "score", "coverage", "failed_critical"),
-    *("onset_p50_ms", "engine", "carrier_call_id"),
+    *("onset_p50_ms", "engine", "carrier_call_id", "test"),
 )
+KINDS = {"callers": "Callers", "tests": "Tests from the console"}
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenCalls:
     """The form's fields; empty ones do not filter. ``since`` and ``until`` are days of the console's ``zone``, both
-    included; ``caller_of`` is as in ``CallFilter``.
+    included; ``caller_of`` is as in ``CallFilter``; ``kind`` is one of KINDS.
     """
 
     persona: str = ""
@@ -37,6 +38,7 @@ class ChosenCalls:
     since: str = ""
     until: str = ""
     caller_of: str = ""
+    kind: str = ""
     zone: tzinfo = UTC
 
     @property
@@ -58,7 +60,8 @@ class ChosenCalls:
         until = self._midnight(self.until, days=1) if self.until else None
         since = self._midnight(self.since) if self.since else None
         chosen = CallFilter(self.persona, self.status, self.outcome, caller_of=self.caller_of)
-        return replace(chosen, since=since, until=until)
+        is_test = self.kind == "tests" if self.kind in KINDS else None
+        return replace(chosen, since=since, until=until, is_test=is_test)
 
     def _midnight(self, day: str, days: int = 0) -> datetime:
         try:
@@ -75,9 +78,10 @@ def chosen_calls(
     since: str = "",
     until: str = "",
     caller_of: str = "",
+    kind: str = "",
 ) -> ChosenCalls:
     """Dependency of pages that filter calls."""
-    return ChosenCalls(persona, status, outcome, since, until, caller_of, request.app.state.time_zone)
+    return ChosenCalls(persona, status, outcome, since, until, caller_of, kind, request.app.state.time_zone)
 
 
 async def as_csv(store: CallStore, personas: PersonaStore, chosen: ChosenCalls) -> AsyncIterator[str]:
@@ -117,6 +121,7 @@ def _cells(row: ListedCall, versions: dict[int | None, int], zone: tzinfo) -> li
         row.onset_p50_ms,
         call.engine,
         call.carrier_call_id,
+        "yes" if call.is_test else "",
     ]
 
 

@@ -53,7 +53,7 @@ def section(analytics: Analytics, personas: PersonaStore) -> Section:
 
     @router.get(PATH)
     async def overview(request: Request, chosen: Annotated[ChosenCalls, Depends(chosen_calls)]) -> Response:
-        chosen = replace(_lately(chosen), status="", outcome="")
+        chosen = replace(_lately(chosen), status="", outcome="", kind="callers")
         where = chosen.where()
         async with asyncio.TaskGroup() as group:
             days = group.create_task(analytics.days(where, chosen.zone))

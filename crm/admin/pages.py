@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from crm.admin import live, search
 from crm.admin.conversation import grouped, shown_turns
-from crm.admin.filters import ChosenCalls, as_csv, chosen_calls
+from crm.admin.filters import KINDS, ChosenCalls, as_csv, chosen_calls
 from crm.admin.live import LiveView
 from crm.admin.words import OUTCOMES, STATUSES, delay_parts, event_words, figures, in_words, masked, onsets
 from crm.call import Call, CallPage
@@ -74,6 +74,7 @@ def _list_page(router: APIRouter, pages: Pages, store: CallStore, personas: Pers
             "statuses": STATUSES,
             "status_titles": {name: shown.title for name, shown in STATUSES.items()},
             "outcomes": OUTCOMES,
+            "kinds": KINDS,
             "masked": masked,
             "in_words": in_words,
         }

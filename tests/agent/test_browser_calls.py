@@ -150,6 +150,11 @@ async def test_a_test_call_is_a_call_like_any_other_but_marked(opened) -> None:
         assert row.recording
         assert (await page.where.state.calls.turns(row.id))[0].text
         assert (await page.send("after")).findtext("Say") == "You hung up."
+        shown = (await page.http.get(f"/calls/{row.id}")).text
+        assert "Test call" in shown
+        assert "admin, from the console" in shown
+        assert "by admin" in (await page.http.get("/calls", params={"kind": "tests"})).text
+        assert row.id not in (await page.http.get("/calls", params={"kind": "callers"})).text
 
 
 async def test_the_sound_of_a_test_call_is_a_telephones(opened) -> None:
@@ -237,6 +242,7 @@ async def test_a_hand_over_rings_nobody(opened, to: str, said: str) -> None:
         assert said in after
         assert "Nobody is rung" in after
         assert row.handoff_result == ""
+        assert "nobody was rung" in (await page.http.get(f"/calls/{row.id}")).text
 
 
 async def answer_marks(stream: Stream) -> None:

@@ -199,3 +199,14 @@ async def test_the_chosen_calls_are_given_as_a_file(
     none = await client.get("/calls.csv", params={"until": "2020-01-01"})
     assert len(none.text.splitlines()) == 1
     assert (await client.get("/calls.csv", params={"since": "x"})).status_code == 400
+
+
+async def test_test_calls_are_chosen_by_themselves(
+    client: httpx.AsyncClient, store: CallStore, new_call: Callable[..., NewCall]
+) -> None:
+    await store.open_call(new_call("CA1"))
+    await store.open_call(new_call("BR1", carrier="browser", from_number="", account_id="ann", is_test=True))
+    for kind, ids in (("", {"CA1": "", "BR1": "yes"}), ("callers", {"CA1": ""}), ("tests", {"BR1": "yes"})):
+        answer = await client.get("/calls.csv", params={"kind": kind})
+        lines = csv.DictReader(io.StringIO(answer.text))
+        assert {line["carrier_call_id"]: line["test"] for line in lines} == ids

@@ -111,3 +111,17 @@ def test_the_mean_counts_calls_not_personas() -> None:
     ]
     assert totals([], figures).score == 0.75
     assert totals([], []).score is None
+
+
+async def test_test_calls_count_nowhere(client: httpx.AsyncClient, store: CallStore, new_call) -> None:
+    for number in range(3):
+        test = new_call(f"BR{number}", carrier="browser", from_number="", account_id="ann", is_test=True)
+        opened = await store.open_call(test)
+        await store.finish(opened.call.id, status="ended", outcome="engine_lost", duration_ms=60_000)
+        await store.save_score(opened.call.id, None, Scorecard("rules", "0", 0.0, 1.0, ()))
+    assert "No call in these days" in await shown(client)
+    await store.open_call(new_call("CA1"))
+    text = await shown(client)
+    assert "Calls 1 0 answered" in text
+    assert "engine was lost" not in text
+    assert "kind=callers" in (await client.get("/overview")).text
