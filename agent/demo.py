@@ -122,8 +122,9 @@ async def prepare(settings: Settings) -> None:
         store = PersonaStore(database)
         await store.import_cards(load_library())
         taken = {setting.number for setting in await store.numbers()}
+        there = {persona.slug for persona in await store.personas()}
         for number, slug in library_numbers().items():
-            if number not in taken:
+            if number not in taken and slug in there:
                 await store.set_number(number, slug)
     finally:
         await database.close()

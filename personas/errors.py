@@ -13,6 +13,14 @@ class UnknownPersona(PersonaError):
     """No persona has this slug; the message names the nearest one."""
 
 
+class PersonaArchived(PersonaError):
+    """A persona that was put away can't be changed, nor answer a number; the message says how to bring it back."""
+
+
+class PersonaInUse(PersonaError):
+    """A persona that answers numbers can't be put away; the message names them."""
+
+
 class UnknownVersion(PersonaError):
     """No persona version has this id or number."""
 

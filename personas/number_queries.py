@@ -19,6 +19,8 @@ from personas.versions import PersonaVersion
 
 _FIELDS = tuple(part.name for part in fields(NumberSettings) if part.name not in ("number", "persona_slug"))
 
+_WORDS = {OPEN, VOICEMAIL, MESSAGE}  # what else than a persona callers may meet out of hours
+
 
 class NumberQueries:
     """Queries on phone numbers. Every method is one transaction."""
@@ -30,7 +32,7 @@ class NumberQueries:
 
         Raises:
             BadNumber: it is not E.164.
-            UnknownPersona: no persona has this slug.
+            UnknownPersona, PersonaArchived: no persona has this slug, or it was put away.
         """
         number = check_number(number)
         async with self._database.session() as session:
@@ -45,11 +47,11 @@ class NumberQueries:
 
         Raises:
             BadNumber, BadNumberSetting: a setting can't be used.
-            UnknownPersona: no persona has this slug, or the one for out of hours.
+            UnknownPersona, PersonaArchived: of the persona, or the one for out of hours.
             NumberChanged: the number is set to something else than ``base``, and than what is being saved.
         """
         check_settings(settings)
-        slugs = {settings.persona_slug, settings.out_of_hours} - {OPEN, VOICEMAIL, MESSAGE}
+        slugs = {settings.persona_slug, settings.out_of_hours} - _WORDS
         async with self._database.session() as session:
             ids = {slug: await lock(session, slug) for slug in sorted(slugs)}  # one order: no two can deadlock
             values = {name: value for name, value in asdict(settings).items() if name in _FIELDS}
@@ -112,6 +114,14 @@ class NumberQueries:
             if row is None:
                 raise NotPublished(f"The persona {slug!r} has no published version; publish its draft.")
             return as_version(row, slug)
+
+
+async def numbers_of(session: AsyncSession, persona_id: int, slug: str) -> list[str]:
+    """Return the numbers that a persona answers, always or out of hours."""
+    is_its = NumberRow.persona_id == persona_id
+    if slug not in _WORDS:
+        is_its |= NumberRow.out_of_hours == slug
+    return list(await session.scalars(select(NumberRow.number).where(is_its).order_by(NumberRow.number)))
 
 
 async def _locked(session: AsyncSession, number: str) -> NumberSettings | None:

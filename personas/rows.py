@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from personas.errors import CardError, UnknownPersona
+from personas.errors import CardError, PersonaArchived, UnknownPersona
 from personas.persona import PersonaCard
 from personas.tables import NumberRow, PersonaRow, PersonaVersionRow
 from personas.versions import PersonaVersion
@@ -34,24 +34,37 @@ def insert_into(session: AsyncSession, table: type[NumberRow] | type[PersonaRow]
 
 
 async def lock_or_make(session: AsyncSession, slug: str) -> int:
-    """Lock a persona's row, making it where there is none; return its id."""
+    """Lock a persona's row, making it where there is none; return its id.
+
+    Raises:
+        PersonaArchived: there is one that was put away.
+    """
     insert = insert_into(session, PersonaRow).values(slug=slug, created_at=datetime.now(UTC))
     # The update that changes nothing takes the lock and gives the id, whoever made the row.
-    same = insert.on_conflict_do_update(index_elements=["slug"], set_={"slug": slug}).returning(PersonaRow.id)
-    return (await session.execute(same)).scalar_one()
+    same = insert.on_conflict_do_update(index_elements=["slug"], set_={"slug": slug})
+    found = await session.execute(same.returning(PersonaRow.id, PersonaRow.archived_at))
+    return _unless_archived(slug, *found.one())
 
 
-async def lock(session: AsyncSession, slug: str) -> int:
+async def lock(session: AsyncSession, slug: str, *, also_archived: bool = False) -> int:
     """Lock a persona's row until the transaction ends, on SQLite all of the database; return its id.
 
     Raises:
         UnknownPersona: no persona has this slug.
+        PersonaArchived: it was put away, unless ``also_archived``.
     """
-    persona_id = await session.scalar(
-        update(PersonaRow).where(PersonaRow.slug == slug).values(slug=slug).returning(PersonaRow.id)
-    )
-    if persona_id is None:
+    same = update(PersonaRow).where(PersonaRow.slug == slug).values(slug=slug)
+    found = (await session.execute(same.returning(PersonaRow.id, PersonaRow.archived_at))).one_or_none()
+    if found is None:
         raise await unknown_persona(session, slug)
+    return found[0] if also_archived else _unless_archived(slug, *found)
+
+
+def _unless_archived(slug: str, persona_id: int, archived_at: datetime | None) -> int:
+    if archived_at is not None:
+        raise PersonaArchived(
+            f"The persona {slug!r} is archived; bring it back on its page, or with `parley personas restore {slug}`."
+        )
     return persona_id
 
 

@@ -7,12 +7,12 @@ answers calls. Every writer first locks the persona's row, on SQLite by taking t
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from personas.db import Database
-from personas.errors import DraftChanged, NotPublished, UnknownVersion
-from personas.number_queries import NumberQueries
+from personas.errors import DraftChanged, NotPublished, PersonaArchived, PersonaInUse, UnknownVersion
+from personas.number_queries import NumberQueries, numbers_of
 from personas.persona import PersonaCard
 from personas.rows import as_version, lock, lock_or_make, unknown_persona
 from personas.tables import NumberRow, PersonaRow, PersonaVersionRow
@@ -40,6 +40,7 @@ class PersonaStore(NumberQueries):
 
         Raises:
             DraftChanged: the newest version is another than ``base``, and not what is being saved.
+            PersonaArchived: the persona was put away.
         """
         async with self._database.session() as session:
             persona_id = await lock_or_make(session, card.slug)
@@ -50,7 +51,7 @@ class PersonaStore(NumberQueries):
         """Make the draft the version that answers calls; without a draft return the published version.
 
         Raises:
-            UnknownPersona: no persona has this slug.
+            UnknownPersona, PersonaArchived: no persona has this slug, or it was put away.
             DraftChanged: ``base`` is given and not the ``content_hash`` of the newest version.
         """
         async with self._database.session() as session:
@@ -66,7 +67,7 @@ class PersonaStore(NumberQueries):
         """Make version ``number``'s card the draft again, replacing an older draft.
 
         Raises:
-            UnknownPersona, UnknownVersion: there is none.
+            UnknownPersona, UnknownVersion, PersonaArchived: there is none, or it was put away.
         """
         async with self._database.session() as session:
             persona_id = await lock(session, slug)
@@ -145,10 +146,41 @@ class PersonaStore(NumberQueries):
                 return version
         raise NotPublished(f"The persona {slug!r} has no published version; publish its draft.")
 
-    async def personas(self) -> list[PersonaSummary]:
+    async def archive(self, slug: str) -> None:
+        """Put a persona away: it can't be given a number or changed until it is brought back; its calls keep it.
+
+        Raises:
+            UnknownPersona: no persona has this slug.
+            PersonaInUse: it answers a number, always or out of hours.
+        """
+        async with self._database.session() as session:
+            persona_id = await lock(session, slug, also_archived=True)  # who gives it a number locks it, too
+            if numbers := await numbers_of(session, persona_id, slug):
+                raise PersonaInUse(f"{slug!r} answers {', '.join(numbers)}; give another persona to it first.")
+            here = PersonaRow.id == persona_id, PersonaRow.archived_at.is_(None)
+            await session.execute(update(PersonaRow).where(*here).values(archived_at=datetime.now(UTC)))
+
+    async def bring_back(self, slug: str) -> None:
+        """Undo ``archive``.
+
+        Raises:
+            UnknownPersona: no persona has this slug.
+        """
+        async with self._database.session() as session:
+            persona_id = await lock(session, slug, also_archived=True)
+            await session.execute(update(PersonaRow).where(PersonaRow.id == persona_id).values(archived_at=None))
+
+    async def archived_at(self, slug: str) -> datetime | None:
+        """Return when a persona was put away; None where it was not, or where there is none."""
+        async with self._database.session() as session:
+            return await session.scalar(select(PersonaRow.archived_at).where(PersonaRow.slug == slug))
+
+    async def personas(self, *, also_archived: bool = False) -> list[PersonaSummary]:
         """Return every persona, by slug."""
         async with self._database.session() as session:
             query = select(PersonaRow).order_by(PersonaRow.slug)
+            if not also_archived:
+                query = query.where(PersonaRow.archived_at.is_(None))
             return [await _summary(session, persona) for persona in await session.scalars(query)]
 
 
@@ -196,7 +228,12 @@ def _new_row(persona_id: int, number: int, card: PersonaCard) -> PersonaVersionR
 
 
 async def _import(session: AsyncSession, card: PersonaCard, replace_edits: bool) -> ImportedCard:
-    persona_id = await lock_or_make(session, card.slug)
+    try:
+        persona_id = await lock_or_make(session, card.slug)
+    except PersonaArchived:
+        persona_id = await lock(session, card.slug, also_archived=True)
+        newest = await _newest(session, persona_id)
+        return ImportedCard(ImportOutcome.ARCHIVED, as_version(newest, card.slug))
     query = select(PersonaVersionRow).where(PersonaVersionRow.persona_id == persona_id)
     rows = list(await session.scalars(query.order_by(PersonaVersionRow.number.desc())))
     digest = content_hash(card)
@@ -238,4 +275,5 @@ async def _summary(session: AsyncSession, persona: PersonaRow) -> PersonaSummary
         published_at=published.published_at if published else None,
         draft_number=rows[0].number if rows[0].published_at is None else None,
         numbers=tuple(numbers),
+        archived_at=persona.archived_at,
     )

@@ -20,6 +20,7 @@ class PersonaRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     slug: Mapped[str] = mapped_column(String(64), unique=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class PersonaVersionRow(Base):
@@ -45,7 +46,7 @@ class NumberRow(Base):
     __tablename__ = "numbers"
 
     number: Mapped[str] = mapped_column(String(16), primary_key=True)
-    persona_id: Mapped[int] = mapped_column(ForeignKey("personas.id", ondelete="CASCADE"), index=True)
+    persona_id: Mapped[int] = mapped_column(ForeignKey("personas.id", ondelete="RESTRICT"), index=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     human_number: Mapped[str] = mapped_column(String(16), default="")
     on_full: Mapped[str] = mapped_column(String(8), default="busy")

@@ -36,6 +36,7 @@ class PersonaSummary:
     published_at: datetime | None
     draft_number: int | None
     numbers: tuple[str, ...]
+    archived_at: datetime | None = None
 
 
 class ImportOutcome(StrEnum):
@@ -44,12 +45,13 @@ class ImportOutcome(StrEnum):
     NEW = "new"
     CHANGED = "changed"
     UNCHANGED = "unchanged"
+    ARCHIVED = "archived"  # the persona was put away: left there
     EDITED = "edited"  # the file is as at its last import, and the persona was edited since: kept
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedCard:
-    """A card that was imported and the version that answers calls now."""
+    """A card that was imported and the version that answers calls now; of an archived persona its newest."""
 
     outcome: ImportOutcome
     version: PersonaVersion

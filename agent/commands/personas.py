@@ -48,9 +48,12 @@ def import_(
 
 
 @personas.command("list")
-def list_(as_json: AsJson = False) -> None:
+def list_(
+    archived: Annotated[bool, typer.Option("--archived", help="Also those that are archived.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """List the personas with their versions and phone numbers."""
-    found = _with_store(lambda store: store.personas())
+    found = _with_store(lambda store: store.personas(also_archived=archived))
     if as_json:
         _print_json([_summary(each) for each in found])
         return
@@ -85,6 +88,20 @@ def show(
     typer.echo(f"{card.agent.name}, {card.agent.role} at {card.agent.company}; voice {card.voice}")
     typer.echo(f"{len(card.facts)} facts, {len(card.rules)} rules, {len(card.test_questions)} test questions")
     typer.echo(f"\n{prompt}")
+
+
+@personas.command()
+def archive(slug: Slug) -> None:
+    """Put a persona away that answers no number; its calls keep their version, and nobody else gets its slug."""
+    _with_store(lambda store: store.archive(slug))
+    typer.echo(f"{slug} is archived; `parley personas restore {slug}` brings it back.")
+
+
+@personas.command()
+def restore(slug: Slug) -> None:
+    """Bring an archived persona back."""
+    _with_store(lambda store: store.bring_back(slug))
+    typer.echo(f"{slug} is back.")
 
 
 @personas.command()
@@ -185,6 +202,7 @@ _OUTCOMES = {
     "changed": "changed, published",
     "unchanged": "unchanged",
     "edited": "kept: edited since its last import",
+    "archived": "left alone: archived",
 }
 
 
@@ -232,6 +250,8 @@ async def _find_version(store: "PersonaStore", slug: str, number: int) -> "Perso
 
 
 def _versions(summary: "PersonaSummary") -> str:
+    if summary.archived_at:
+        return "archived"
     published = str(summary.published_number) if summary.published_number else "not published"
     return f"{published}, draft {summary.draft_number}" if summary.draft_number else published
 
@@ -255,6 +275,7 @@ def _summary(summary: "PersonaSummary") -> dict[str, object]:
         "published": summary.published_number,
         "draft": summary.draft_number,
         "numbers": list(summary.numbers),
+        "archived": summary.archived_at is not None,
     }
 
 

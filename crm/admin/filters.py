@@ -84,6 +84,12 @@ def chosen_calls(
     return ChosenCalls(persona, status, outcome, since, until, caller_of, kind, request.app.state.time_zone)
 
 
+async def persona_titles(personas: PersonaStore) -> dict[str, str]:
+    """Return what calls can be chosen by: personas' titles by slug, those in use first."""
+    every = sorted(await personas.personas(also_archived=True), key=lambda each: each.archived_at is not None)
+    return {each.slug: each.title + (" (archived)" if each.archived_at else "") for each in every}
+
+
 async def as_csv(store: CallStore, personas: PersonaStore, chosen: ChosenCalls) -> AsyncIterator[str]:
     """Yield the calls as lines of CSV, newest first, times with their offset in the console's zone.
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from crm.admin.filters import ChosenCalls, chosen_calls
+from crm.admin.filters import ChosenCalls, chosen_calls, persona_titles
 from crm.admin.words import OUTCOMES, STATUSES
 from crm.analytics import Analytics, Day, OutcomeCount, PersonaFigures
 from crm.call import CallFilter
@@ -65,7 +65,7 @@ def section(analytics: Analytics, personas: PersonaStore) -> Section:
             "overview.html",
             active=PATH,
             chosen=chosen,
-            titles={each.slug: each.title for each in await personas.personas()},
+            titles=await persona_titles(personas),
             totals=totals(days.result(), by_persona.result()),
             bars=bars(days.result(), *_window(where, chosen.zone)),
             by_persona=by_persona.result(),

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from personas.admin.rendering import Pages
 from personas.card_files import card_text, parse_card
 from personas.changes import changes
-from personas.errors import CardError, DraftChanged, UnknownPersona
+from personas.errors import CardError, DraftChanged, PersonaArchived, PersonaInUse, UnknownPersona
 from personas.lint import lint_card
 from personas.persona import PersonaCard
 from personas.prompt import render_role_prompt
@@ -84,6 +84,7 @@ def add_routes(router: APIRouter, pages: Pages, store: PersonaStore, own_voices:
     _forms(router, pages, store)
     _saving(router, pages, store, own_voices)
     _publishing(router, store)
+    _archiving(router, store)
 
 
 def shown_changes(old: PersonaCard, new: PersonaCard) -> list[ShownChange]:
@@ -110,6 +111,8 @@ def _forms(router: APIRouter, pages: Pages, store: PersonaStore) -> None:
     @router.get(PATH + "/{slug}/edit")
     async def edit(request: Request, slug: str, version: int | None = None) -> Response:
         versions = await known_versions(store, slug)
+        if await store.archived_at(slug):
+            raise HTTPException(409, f"The persona {slug!r} is archived; bring it back on its page to edit it.")
         source = versions[0] if version is None else chosen(versions, version)
         text = await asyncio.to_thread(card_text, source.card)
         note = "" if source is versions[0] else f"From version {source.number}"
@@ -137,6 +140,8 @@ def _saving(router: APIRouter, pages: Pages, store: PersonaStore, own_voices: Co
                 problem = f"slug: {card.slug!r} is taken by another persona; choose another, or edit that persona."
                 return await _form(pages, request, edited, status=422, problem=problem)
             return await _both(pages, request, store, edited, card)
+        except PersonaArchived as error:
+            return await _form(pages, request, edited, status=422, problem=str(error))
         return RedirectResponse(f"{PATH}/{saved.persona_slug}?version={saved.number}", 303)
 
 
@@ -148,9 +153,31 @@ def _publishing(router: APIRouter, store: PersonaStore) -> None:
             await store.publish(slug, base=base)
         except UnknownPersona as error:
             raise HTTPException(404, str(error)) from None
+        except PersonaArchived as error:
+            raise HTTPException(409, str(error)) from None
         except DraftChanged:
             text = "The draft was changed by somebody else since you opened the page. Go back, reload and look again."
             raise HTTPException(409, text) from None
+        return RedirectResponse(f"{PATH}/{slug}", 303)
+
+
+def _archiving(router: APIRouter, store: PersonaStore) -> None:
+    @router.post(PATH + "/{slug}/archive")
+    async def archive(slug: str) -> Response:
+        try:
+            await store.archive(slug)
+        except UnknownPersona as error:
+            raise HTTPException(404, str(error)) from None
+        except PersonaInUse as error:
+            raise HTTPException(409, str(error)) from None
+        return RedirectResponse(f"{PATH}/{slug}", 303)
+
+    @router.post(PATH + "/{slug}/bring-back")
+    async def bring_back(slug: str) -> Response:
+        try:
+            await store.bring_back(slug)
+        except UnknownPersona as error:
+            raise HTTPException(404, str(error)) from None
         return RedirectResponse(f"{PATH}/{slug}", 303)
 
 

@@ -36,14 +36,18 @@ def _personas(store: PersonaStore, own_voices: Collection[str], dial: Dial | Non
     router, pages = APIRouter(), Pages("personas")
 
     @router.get("/personas")
-    async def listed(request: Request) -> Response:
-        return await pages(request, "personas.html", active="/personas", personas=await store.personas())
+    async def listed(request: Request, archived: bool = False) -> Response:
+        every = await store.personas(also_archived=True)
+        values = {"archived": archived, "away": sum(each.archived_at is not None for each in every)}
+        shown = [each for each in every if archived == (each.archived_at is not None)]
+        return await pages(request, "personas.html", active="/personas", personas=shown, **values)
 
     @router.get("/personas/{slug}")
     async def one(request: Request, slug: str, version: int | None = None) -> Response:
         versions = await known_versions(store, slug)
         live = next((each for each in versions if each.published_at is not None), None)
         shown = chosen(versions, version) if version is not None else live or versions[0]
+        numbers = await store.numbers()
         return await pages(
             request,
             "persona.html",
@@ -54,7 +58,9 @@ def _personas(store: PersonaStore, own_voices: Collection[str], dial: Dial | Non
             base=content_hash(shown.card),
             differences=shown_changes(live.card, shown.card) if live and live is not shown else [],
             versions=versions,
-            numbers=[each.number for each in await store.numbers() if each.persona_slug == slug],
+            numbers=[each.number for each in numbers if each.persona_slug == slug],
+            closed_numbers=[each.number for each in numbers if each.out_of_hours == slug != each.persona_slug],
+            archived_at=await store.archived_at(slug),
             role_prompt=await asyncio.to_thread(render_role_prompt, shown.card),
             rule_colours=RULE_COLOURS,
             can_talk=dial is not None,

@@ -4,13 +4,25 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import delete
+from sqlalchemy.exc import IntegrityError
 
 from personas.db import Database
-from personas.errors import BadNumber, NotPublished, NumberChanged, UnknownNumber, UnknownPersona, UnknownVersion
+from personas.errors import (
+    BadNumber,
+    NotPublished,
+    NumberChanged,
+    PersonaArchived,
+    PersonaInUse,
+    UnknownNumber,
+    UnknownPersona,
+    UnknownVersion,
+)
 from personas.library import load_library
 from personas.numbers import NumberSettings, settings_hash
 from personas.persona import PersonaCard
 from personas.store import ImportOutcome, PersonaStore, content_hash
+from personas.tables import PersonaRow
 
 DENTAL, BANK, *_ = load_library()
 
@@ -228,3 +240,60 @@ async def test_personas_of_a_number_are_locked_in_one_order(store: PersonaStore)
         wanted = [NumberSettings(f"+155501{n}{i}", one, out_of_hours=two) for i, (one, two) in enumerate(pairs)]
         await asyncio.gather(*(store.save_number(each) for each in wanted))
     assert len(await store.numbers()) == 30
+
+
+async def test_an_archived_persona_is_out_of_the_way_and_comes_back(store: PersonaStore) -> None:
+    await store.import_cards([DENTAL, BANK])
+    version = await store.published(DENTAL.slug)
+    await store.archive(DENTAL.slug)
+    await store.archive(DENTAL.slug)
+    assert [each.slug for each in await store.personas()] == [BANK.slug]
+    assert [each.archived_at is None for each in await store.personas(also_archived=True)] == [False, True]
+    assert await store.version(version.id) == await store.published(DENTAL.slug) == version
+    for refused in (
+        store.save_draft(greeting(DENTAL, "Hi."), base=""),
+        store.publish(DENTAL.slug),
+        store.restore(DENTAL.slug, 1),
+        store.set_number("+15550100", DENTAL.slug),
+        store.save_number(NumberSettings("+15550100", DENTAL.slug)),
+        store.save_number(NumberSettings("+15550100", BANK.slug, out_of_hours=DENTAL.slug)),
+    ):
+        with pytest.raises(PersonaArchived, match="parley personas restore brightwater-dental"):
+            await refused
+    (imported,) = await store.import_cards([greeting(DENTAL, "Hi.")], replace_edits=True)
+    assert (imported.outcome, imported.version) == (ImportOutcome.ARCHIVED, version)
+    await store.bring_back(DENTAL.slug)
+    assert await store.archived_at(DENTAL.slug) is None
+    await store.set_number("+15550100", DENTAL.slug)
+    for nobody in (store.archive("nobody"), store.bring_back("nobody")):
+        with pytest.raises(UnknownPersona):
+            await nobody
+
+
+async def test_a_persona_that_answers_a_number_is_not_archived(store: PersonaStore, database: Database) -> None:
+    await store.import_cards([DENTAL, BANK])
+    await store.save_number(NumberSettings("+15550101", BANK.slug, out_of_hours=DENTAL.slug))
+    await store.set_number("+15550100", DENTAL.slug)
+    with pytest.raises(PersonaInUse, match=r"answers \+15550100, \+15550101; give another persona"):
+        await store.archive(DENTAL.slug)
+    assert await store.archived_at(DENTAL.slug) is None
+    with pytest.raises(IntegrityError):  # nor can it be deleted
+        async with database.session() as session:
+            await session.execute(delete(PersonaRow))
+    await store.clear_number("+15550100")
+    await store.save_number(NumberSettings("+15550101", BANK.slug))
+    await store.archive(DENTAL.slug)
+
+
+async def test_of_who_archives_and_who_gives_a_number_at_once_one_is_told(store: PersonaStore) -> None:
+    await store.import_cards([DENTAL, BANK])
+    for n in range(8):
+        setting = NumberSettings(f"+1555010{n}", DENTAL.slug)
+        done = await asyncio.gather(
+            store.archive(DENTAL.slug), store.save_number(setting, base=""), return_exceptions=True
+        )
+        is_away = await store.archived_at(DENTAL.slug) is not None
+        expected = (type(None), PersonaArchived) if is_away else (PersonaInUse, type(None))
+        assert (type(done[0]), type(done[1])) == expected
+        assert is_away == (await store.number_settings(setting.number) is None)
+        await (store.bring_back(DENTAL.slug) if is_away else store.clear_number(setting.number))

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from agent.commands import db, personas
 from agent.settings import settings
 from personas.db import DatabaseError
-from personas.errors import BadNumber, BadNumberSetting, CardError, UnknownPersona
+from personas.errors import BadNumber, BadNumberSetting, CardError, PersonaArchived, PersonaInUse, UnknownPersona
 from personas.library import FOLDER
 
 Parley = Callable[..., Result]
@@ -165,3 +165,19 @@ def test_lint_passes_the_library_and_names_what_is_unfit(parley: Parley, tmp_pat
     bad.write_text((FOLDER / "saffron-table.yaml").read_text().replace("is $19 and", "is $91 and"))
     result = parley("personas", "lint", str(bad), code=1)
     assert "saffron-table: lunch_price.say: it must hold the value '$19'" in result.stdout
+
+
+def test_a_persona_is_archived_and_restored(parley: Parley) -> None:
+    parley("personas", "import")
+    assert "parley personas restore copperfield-bank" in parley("personas", "archive", "copperfield-bank").stdout
+    assert "copperfield-bank" not in parley("personas", "list").stdout
+    listed = json.loads(parley("personas", "list", "--archived", "--json").stdout)
+    assert [each["persona"] for each in listed if each["archived"]] == ["copperfield-bank"]
+    again = json.loads(parley("personas", "import", "--json").stdout)
+    assert {each["persona"] for each in again if each["outcome"] == "archived"} == {"copperfield-bank"}
+    with pytest.raises(PersonaArchived):
+        parley("numbers", "set", "+15550100", "copperfield-bank")
+    parley("personas", "restore", "copperfield-bank")
+    parley("numbers", "set", "+15550100", "copperfield-bank")
+    with pytest.raises(PersonaInUse):
+        parley("personas", "archive", "copperfield-bank")
