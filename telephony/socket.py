@@ -55,7 +55,9 @@ class RouteSocket:
         self._messages: deque[str | bytes] = deque()
         self._news = asyncio.Event()
         self._take: Take | None = None
+        self._loop = asyncio.get_running_loop()
         self._heard_s = 0.0
+        self._gone = asyncio.Event()
         self._flooded = False
         self._over = False
         self._closed = False
@@ -92,50 +94,43 @@ class RouteSocket:
 
     async def _watch(self, hand_over: Callable[[Take], None]) -> None:
         """Be called with each message by the server."""
-        loop, gone = asyncio.get_running_loop(), asyncio.Event()
-
-        def take(message: str | bytes | None) -> None:
-            if message is None or not self._put(message, loop.time()):
-                gone.set()
-
-        self._heard_s = loop.time()
-        hand_over(take)
-        while not gone.is_set():
+        self._heard_s = self._loop.time()
+        hand_over(self._put)
+        while not self._gone.is_set():
             try:
                 async with asyncio.timeout_at(self._heard_s + _SILENT_LINE_S):
-                    await gone.wait()
+                    await self._gone.wait()
             except TimeoutError:
-                if loop.time() >= self._heard_s + _SILENT_LINE_S:
+                if self._loop.time() >= self._heard_s + _SILENT_LINE_S:
                     log.warning("media socket fell silent", stream_id=self.start.stream_id)
                     return
 
     async def _fetch(self) -> None:
         """Wait for each message, as any ASGI server has it."""
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(_SILENT_LINE_S) as silence:
-                while (message := await _next_message(self._websocket)) is not None:
-                    silence.reschedule(loop.time() + _SILENT_LINE_S)
-                    if not self._put(message, loop.time()):
-                        return
+                while not self._gone.is_set():
+                    self._put(await _next_message(self._websocket))
+                    silence.reschedule(self._heard_s + _SILENT_LINE_S)
         except TimeoutError:
             log.warning("media socket fell silent", stream_id=self.start.stream_id)
 
-    def _put(self, message: str | bytes, now_s: float) -> bool:
-        """Keep or hand over a message; False if it is one too many."""
-        self._heard_s = now_s
-        if self._over or self._flooded or not self._limit.allows(message):
-            self._flooded = not self._over
-            return False
-        if self._take is not None:
+    def _put(self, message: str | bytes | None) -> None:
+        """Keep or hand over a message; no more come after None, or one too many."""
+        self._heard_s = self._loop.time()
+        if message is None or self._over or self._flooded:
+            self._gone.set()
+        elif not self._limit.allows(message):
+            self._flooded = True
+            self._gone.set()
+        elif self._take is not None:
             self._take(message)
-            return True
-        if len(self._messages) >= _QUEUED_MESSAGES:
-            self._messages.popleft()
-            self.lost_messages += 1
-        self._messages.append(message)
-        self._news.set()
-        return True
+        else:
+            if len(self._messages) >= _QUEUED_MESSAGES:
+                self._messages.popleft()
+                self.lost_messages += 1
+            self._messages.append(message)
+            self._news.set()
 
     def _end(self) -> None:
         self._over = True

@@ -75,7 +75,8 @@ class FrameAssembler:
             self.counters.unusable += 1
             return []
         self.counters.packets += 1
-        gap_ms = packet.at_ms + self._clock_offset_ms - self._next_ms
+        next_ms = self._frames * FRAME_MS + len(self._waiting) // self._samples_per_ms
+        gap_ms = packet.at_ms + self._clock_offset_ms - next_ms
         if gap_ms <= -length_ms and not self._clock_is_new():
             self.counters.late += 1
             return []
@@ -87,11 +88,7 @@ class FrameAssembler:
             self._fill(gap_ms)
         self._waiting += packet.payload
         self._packet_bytes = len(packet.payload)
-        return self._complete()
-
-    @property
-    def _next_ms(self) -> int:
-        return self._frames * FRAME_MS + len(self._waiting) // self._samples_per_ms
+        return self._complete() if len(self._waiting) >= self._frame_bytes else []
 
     def _clock_is_new(self) -> bool:
         self._late_in_a_row += 1
