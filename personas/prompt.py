@@ -18,8 +18,9 @@ def render_role_prompt(card: PersonaCard, customer: str = "", so_far: str = "") 
         parts.append(_sentence(rule.text))
         if rule.transfer_phrases and rule.say:  # the hand-off begins when these words are heard
             parts.append(f"To do so, say: {rule.say}")
+    if card.greeting:  # a benchmark's agent waits for the caller
+        parts.append(f"Greet the caller with: {card.greeting}")
     parts += [
-        f"Greet the caller with: {card.greeting}",
         f"If you do not know something, say: {card.unknown_say}",
         f"If the caller asks about something else, say: {card.off_topic_say}",
         f"If the caller is rude, stay calm and say: {card.rude_say}",

@@ -52,11 +52,11 @@ def cascade(
     cards = load_library()[: limit or None]
     options = settings().engine_options()
     questions = sum(question.kind in ASKED for card in cards for question in card.test_questions)
-    with _Progress("Questions", questions * len(callers.voices) * 2) as done:
+    with Progress("Questions", questions * len(callers.voices) * 2) as done:
         answers = asyncio.run(ask_all(cards, callers, (None, snr), options, done))
-    with _Progress("Barge-in", len(INTERRUPTIONS) + len(BACKCHANNELS)) as done:
+    with Progress("Barge-in", len(INTERRUPTIONS) + len(BACKCHANNELS)) as done:
         stops = list(bursts(callers, (None, snr), done))
-    with _Progress("Calls", live) as done:
+    with Progress("Calls", live) as done:
         onsets = asyncio.run(talk_live(cards, callers, live, options, done)) if live else []
     result = CascadeResult(callers.voices, snr, answers, stops, onsets)
     if as_json:
@@ -67,7 +67,7 @@ def cascade(
         result.print_errors(Console())
 
 
-class _Progress:
+class Progress:
     """A bar on the error output, so that standard output stays clean."""
 
     def __init__(self, what: str, total: int) -> None:
