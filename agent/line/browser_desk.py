@@ -6,6 +6,7 @@ page ─▶ what_next ─▶ how it ended, and what a caller would meet now: no 
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from dataclasses import asdict, replace
 
 import structlog
@@ -53,31 +54,38 @@ class BrowserDesk(CallDesk):
         self._browsers = carrier
         self._keeps_slots = keeps_slots
 
+    async def __aenter__(self) -> "BrowserDesk":
+        await self._group.__aenter__()  # nobody hands browsers on: this process is known by its callers' desk already
+        return self
+
     def dial(self, version_id: int, user: str) -> Mapping[str, object]:
         """Return what the page of ``user`` needs to call a persona version, draft or not, as JSON's values."""
         return asdict(self._browsers.dial(f"{_VERSION}{version_id}", user))
 
     async def media(self, socket: MediaSocket) -> None:
-        telling = self._group.create_task(self._tell(socket))
+        call = await self._board.calls.call_by_carrier_id(self._browsers.name, socket.start.call_id)
+        # Begun before the call is, so that nothing of it is missed.
+        telling = self._group.create_task(self._tell(socket, call.id)) if call else None
         try:
             await super().media(socket)
         finally:
-            telling.cancel()
+            if telling:
+                telling.cancel()
 
-    async def _tell(self, socket: MediaSocket) -> None:
+    async def _tell(self, socket: MediaSocket, id_of_call: str) -> None:
         """Tell the page its call's id and words, from its connection on: until then the socket may be anybody's."""
         try:
-            call = await self._board.calls.call_by_carrier_id(self._browsers.name, socket.start.call_id)
             assert isinstance(socket.protocol, BrowserMedia)
-            async for call_id, event in self._board.live.subscribe():
-                if call is None or call_id != call.id:
-                    continue
-                if isinstance(event, CallStarted):
-                    await socket.send(socket.protocol.told(call=call.id))
-                elif line := line_of(event):
-                    await socket.send(socket.protocol.told(**asdict(line)))
-                elif isinstance(event, CallOver):
-                    return
+            async with aclosing(self._board.live.subscribe()) as events:
+                async for call_id, event in events:
+                    if call_id != id_of_call:
+                        continue
+                    if isinstance(event, CallStarted):
+                        await socket.send(socket.protocol.told(call=call_id))
+                    elif line := line_of(event):
+                        await socket.send(socket.protocol.told(**asdict(line)))
+                    elif isinstance(event, CallOver):
+                        return
         except Exception as error:  # what a task raises would end the calls beside it
             log_failure(log, "page could not be told of its call", error)
 

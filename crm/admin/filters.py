@@ -23,7 +23,7 @@ COLUMNS = (
     *("status", "outcome", "reason", "length_s", "turns", "score", "coverage", "failed_critical"),
     *("onset_p50_ms", "engine", "carrier_call_id", "test"),
 )
-KINDS = {"callers": "Callers", "tests": "Tests from the console"}
+KINDS = {"callers": "Callers", "tests": "Tests"}
 
 
 @dataclass(frozen=True, slots=True)

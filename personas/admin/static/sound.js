@@ -110,7 +110,8 @@ function gcd(a, b) {
 // What waits to be played, at the line's rate: a jitter buffer of bounded length, in which marks stand between sounds.
 export class Playout {
   static START = 0.06 * LINE_HZ; // waits before a beginning, for what comes late
-  static MOST_START = 0.2 * LINE_HZ; // to which every hole in the sound adds a packet
+  static MOST_START = 0.2 * LINE_HZ; // to which every hole in speech adds a packet
+  static SPEECH = 0.01; // of full scale; in silence there are holes on purpose, to catch up
   static MOST = 1.5 * LINE_HZ; // more than this is a call that lags: the oldest of it is left out
 
   constructor() {
@@ -155,6 +156,7 @@ export class Playout {
         const first = this.items[0];
         const some = first.subarray(0, out.length - at);
         out.set(some, at);
+        this.last = some;
         at += some.length;
         this.queued -= some.length;
         if (some.length < first.length) this.items[0] = first.subarray(some.length);
@@ -164,7 +166,8 @@ export class Playout {
       if (at < out.length) {
         this.isPlaying = false;
         this.waited = 0;
-        this.start = Math.min(Playout.MOST_START, this.start + PACKET_SAMPLES);
+        const isSpeech = this.last.some((sample) => Math.abs(sample) > Playout.SPEECH);
+        if (isSpeech) this.start = Math.min(Playout.MOST_START, this.start + PACKET_SAMPLES);
       }
     }
     out.fill(0, at);

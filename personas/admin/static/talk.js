@@ -189,7 +189,6 @@ class Call {
   #connected(id) {
     this.beganMs = performance.now();
     page.link.href = page.root.dataset.calls + id;
-    page.link.hidden = false;
     state("Connected: speak.");
   }
 
@@ -234,12 +233,14 @@ function show(phase) {
   if (isCalling) {
     words.clear();
     page.problem.hidden = page.link.hidden = true;
+    page.link.removeAttribute("href");
     page.clock.textContent = clock(0);
     page.mute.setAttribute("aria-pressed", false);
     page.muteText.textContent = "Mute";
     page.hangUp.focus();
   } else {
     page.beginText.textContent = "Call again";
+    page.link.hidden = !page.link.href;
     meter("caller", 0);
     meter("agent", 0);
     (page.link.hidden ? page.begin : page.link).focus();
