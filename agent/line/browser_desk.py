@@ -25,6 +25,7 @@ from personas.versions import PersonaVersion
 from telephony.carrier import InboundCall, Instruction, MediaSocket, NextAsked, SayAndHangUp
 from telephony.carriers.browser import BrowserCarrier
 from telephony.carriers.browser.media import BrowserMedia
+from telephony.errors import BadStream
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +64,11 @@ class BrowserDesk(CallDesk):
         return asdict(self._browsers.dial(f"{_VERSION}{version_id}", user))
 
     async def media(self, socket: MediaSocket) -> None:
+        if not self._opening.known(socket.start.call_id):  # another process answered: its slot is not one of ours
+            try:
+                self._leave_slots()
+            except Refused as refusal:
+                raise BadStream(refusal.reason) from None
         call = await self._board.calls.call_by_carrier_id(self._browsers.name, socket.start.call_id)
         # Begun before the call is, so that nothing of it is missed.
         telling = self._group.create_task(self._tell(socket, call.id)) if call else None

@@ -208,6 +208,24 @@ async def test_the_last_line_may_be_given_to_tests(opened) -> None:
         assert page.where.state.engine.capacity().used == 1
 
 
+@pytest.mark.parametrize("slots", [1, 2])
+async def test_a_process_that_did_not_answer_leaves_its_last_line_too(opened, open_exchange: Open, slots: int) -> None:
+    other = await open_exchange(ScriptedEngine(talk, slots=slots))
+    async with opened() as page:
+        answering, document = page.where, await page.call()
+        page.where = other
+        async with page.stream(document) as stream:
+            page.where = answering
+            if slots == 1:
+                await stream.socket.wait_closed()
+                assert "leaves the engine's last free lines" in (stream.socket.close_reason or "")
+            else:
+                await stream.say(np.zeros(640 * 5, np.int16))
+                await stream.until("mark")
+        assert (await page.send("after")).findtext("Say")
+        assert (await page.row()).outcome == "stream_failed"
+
+
 async def test_a_server_that_stops_takes_no_test_calls_and_ends_those_it_has(opened) -> None:
     async with opened() as page, page.stream(await page.call()) as stream:
         await stream.say(np.zeros(640, np.int16))
