@@ -123,6 +123,23 @@ def test_a_start_for_other_audio_is_refused():
     assert "other than 8 kHz" in TwilioMedia().receive(changed(START, start=start)).reason
 
 
+numbers = st.integers(-1, 10**16).map(str) | st.sampled_from(["", "٣", "1_0", " 1", "007"])
+payloads = st.binary(max_size=9).map(lambda audio: base64.b64encode(audio).decode()) | st.text("AB+/=_", max_size=6)
+
+
+@settings(max_examples=300, deadline=None)
+@given(numbers, numbers, payloads, st.sampled_from(["MZ1", "MZ2", ""]))
+def test_a_packet_means_the_same_however_it_is_written(sequence, at_ms, payload, stream_id):
+    audio = {"track": "inbound", "chunk": "7", "timestamp": at_ms, "payload": payload}
+    packet = {"event": "media", "sequenceNumber": sequence, "media": audio, "streamSid": stream_id}
+    events = []
+    for separators in ((",", ":"), (", ", ": ")):
+        protocol = TwilioMedia()
+        protocol.receive(json.dumps(START))
+        events.append(protocol.receive(json.dumps(packet, ensure_ascii=False, separators=separators)))
+    assert events[0] == events[1]
+
+
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),

@@ -3,11 +3,14 @@
     {"event": "start" | "media" | "dtmf" | "mark" | "stop", …} ──▶ TwilioMedia.receive ──▶ MediaEvent
     bytes of µ-law ──▶ TwilioMedia.audio ──▶ {"event": "media", "streamSid": …, "media": {"payload": …}}
 
-Message shapes: https://www.twilio.com/docs/voice/media-streams/websocket-messages. Numbers arrive as strings.
+Message shapes: https://www.twilio.com/docs/voice/media-streams/websocket-messages. Numbers arrive as strings. Packets,
+50 a second, come in one shape and are read by that; what looks different, by a space or the order of its fields, is
+read as JSON.
 """
 
 import binascii
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,6 +28,11 @@ from telephony.media import (
 MAX_MESSAGE_CHARS = 64 * 1024
 _MAX_TEXT = 512
 _decode_json = json.JSONDecoder().raw_decode  # json.loads costs twice as much, 50 times a second and call
+_packet = re.compile(
+    r'\{"event":"media","sequenceNumber":"(\d{1,15})","media":\{"track":"inbound","chunk":"\d{1,15}",'
+    r'"timestamp":"(\d{1,15})","payload":"([A-Za-z0-9+/=]{1,32768})"\},"streamSid":"(\w{1,512})"\}',
+    re.ASCII,
+).fullmatch
 _JSON_SPACE = " \t\n\r"
 _DIGITS = frozenset("0123456789*#ABCD")
 
@@ -49,6 +57,8 @@ class TwilioMedia:
         }
 
     def receive(self, message: str | bytes) -> MediaEvent | None:
+        if isinstance(message, str) and (packet := self._by_shape(message)):
+            return packet
         try:
             fields = _parse(message)
             event = fields.get("event")
@@ -85,6 +95,18 @@ class TwilioMedia:
             raise _Unusable("it came before the stream's start")
         if fields.get("streamSid", self._stream_id) != self._stream_id:
             raise _Unusable("it belongs to another stream")
+
+    def _by_shape(self, message: str) -> AudioPacket | None:
+        """Return what JSON would, in half the time, or None."""
+        if (match := _packet(message)) is None:
+            return None
+        sequence, at_ms, encoded, stream_id = match.groups()
+        if stream_id != self._stream_id:
+            return None
+        try:
+            return AudioPacket(int(at_ms), int(sequence), binascii.a2b_base64(encoded, strict_mode=True))
+        except ValueError:
+            return None
 
     def _start(self, fields: dict[str, Any]) -> StreamStarted:
         if self._stream_id:
