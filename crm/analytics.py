@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
-from sqlalchemy import ColumnElement, Date, Executable, Float, case, cast, func, select
-from sqlalchemy.orm import aliased
+import numpy as np
+from sqlalchemy import ColumnElement, Date, Executable, Float, case, cast, func, literal, select
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from crm.call import CallFilter
 from crm.days import offsets
-from crm.dynamics import Onset, onset
 from crm.queries import matching
-from crm.reference import Divergence, jsd_to_humans
+from crm.reference import EDGES_MS
 from crm.tables import CallRow, ScoreRow, TransferRow, VerdictRow
 from personas.db import Database
 
@@ -62,6 +62,27 @@ class CriterionCount:
     passed: int
     failed: int
     unresolved: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How conversations went in time, all of them pooled; what depends on an occasion is None where there was none.
+
+    ``waits`` are the offsets of floor transfers from caller to agent by bin of ``crm.reference``, [17]; definitions
+    as in ``crm.dynamics``. ``measured``: calls whose recording was looked at, ``unanswered`` of which heard no agent
+    after the caller's first words.
+    """
+
+    waits: tuple[int, ...]
+    p50_ms: float | None
+    p90_ms: float | None
+    measured: int
+    unanswered: int
+    dead_air: int
+    dead_air_calls: int
+    false_takeover_rate: float | None
+    overlap_share: float | None
+    backchannels_per_minute: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,25 +141,24 @@ class Analytics:
             .group_by(CallRow.persona_slug)
             .order_by(func.count().desc(), CallRow.persona_slug)
         )
-        waits = {slug: (p50, p90) for slug, p50, p90 in await self._rows(self._onset_percentiles(where))}
+        found = await self._rows(self._wait_percentiles(where, CallRow.persona_slug))
+        waits = {slug: (p50, p90) for slug, p50, p90 in found}
         return [
             PersonaFigures(*line, *(_rounded(wait) for wait in waits.get(line[0], (None, None))))
             for line in await self._rows(query)
         ]
 
-    def _onset_percentiles(self, where: CallFilter) -> Executable:
-        """p50 and p90 of all offsets by persona, by rank: the smallest with that share at or below it."""
-        offset = TransferRow.offset_ms.label("offset")
-        slug = CallRow.persona_slug
+    def _wait_percentiles(self, where: CallFilter, of: ColumnElement[Any] | InstrumentedAttribute[Any]) -> Executable:
+        """p50 and p90 of all offsets by ``of``, by rank: the smallest with that share at or below it."""
         ranked = (
             select(
-                slug.label("slug"),
-                offset,
-                func.row_number().over(partition_by=slug, order_by=TransferRow.offset_ms).label("place"),
-                func.count().over(partition_by=slug).label("number"),
+                of.label("of"),
+                TransferRow.offset_ms.label("offset"),
+                func.row_number().over(partition_by=of, order_by=TransferRow.offset_ms).label("place"),
+                func.count().over(partition_by=of).label("number"),
             )
             .join(CallRow, CallRow.id == TransferRow.call_id)
-            .where(slug.is_not(None), *matching(where))
+            .where(of.is_not(None), *matching(where))
             .subquery()
         )
 
@@ -146,19 +166,42 @@ class Analytics:
             reached = cast(ranked.c.place, Float) >= share * ranked.c.number
             return func.min(case((reached, ranked.c.offset)))
 
-        return select(ranked.c.slug, at(0.5), at(0.9)).group_by(ranked.c.slug)
+        return select(ranked.c.of, at(0.5), at(0.9)).group_by(ranked.c.of)
 
-    async def onset(self, where: CallFilter) -> Onset | None:
-        """Return the distribution of all offsets; None without any."""
-        return onset(await self._offsets(where))
+    async def timing(self, where: CallFilter) -> Timing:
+        """Return the timing of all conversations together."""
+        under = [func.count(case((TransferRow.offset_ms < int(edge), 1))) for edge in EDGES_MS]
+        counting = select(*under, func.count()).join(CallRow, CallRow.id == TransferRow.call_id)
+        ((*counts, number),) = await self._rows(counting.where(*matching(where)))
+        percentiles = await self._rows(self._wait_percentiles(where, literal("all")))
+        _, p50_ms, p90_ms = percentiles[0] if percentiles else ("", None, None)
 
-    async def divergence(self, where: CallFilter) -> Divergence | None:
-        """Return how far the offsets are from people's, beside what chance alone would show; None without any."""
-        return jsd_to_humans(await self._offsets(where))
+        def total(*path: str) -> ColumnElement[int]:
+            return func.coalesce(func.sum(CallRow.dynamics[path].as_integer()), 0)
 
-    async def _offsets(self, where: CallFilter) -> list[float]:
-        query = select(TransferRow.offset_ms).join(CallRow, CallRow.id == TransferRow.call_id)
-        return [offset for (offset,) in await self._rows(query.where(*matching(where)))]
+        unanswered = CallRow.dynamics["agent_answered"].as_boolean().is_(False)
+        dead_air = CallRow.dynamics["dead_air_count"].as_integer()
+        sums = select(
+            func.count(dead_air),
+            func.count(case((unanswered, 1))),
+            total("dead_air_count"),
+            func.count(case((dead_air > 0, 1))),
+            *(total("takeovers", name) for name in ("in_speech", "in_pause", "pauses", "long_ipus")),
+            *(total("overlap", name) for name in ("ms", "speech_ms")),
+            *(total("backchannels", name) for name in ("count", "caller_floor_ms")),
+        )
+        ((*plain, in_speech, in_pause, pauses, long_ipus, both_ms, speech_ms, heard, floor_ms),) = await self._rows(
+            sums.where(*matching(where))
+        )
+        return Timing(
+            tuple(np.diff([0, *counts, number]).tolist()),
+            _rounded(p50_ms),
+            _rounded(p90_ms),
+            *plain,
+            false_takeover_rate=_share(in_speech + in_pause, pauses + long_ipus),
+            overlap_share=_share(both_ms, speech_ms),
+            backchannels_per_minute=_share(60_000 * heard, floor_ms),
+        )
 
     async def outcomes(self, where: CallFilter) -> list[OutcomeCount]:
         """Return how calls ended, the commonest first."""
@@ -205,3 +248,7 @@ class Analytics:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(float(value), 1)
+
+
+def _share(part: float, whole: float) -> float | None:
+    return float(part) / float(whole) if whole else None

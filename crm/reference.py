@@ -66,15 +66,18 @@ def jsd_bits(p: Sequence[float] | NDArray[np.generic], q: Sequence[float] | NDAr
     return max(0.0, min(1.0, (_kl_bits(one, middle) + _kl_bits(other, middle)) / 2))
 
 
-def jsd_to_humans(offsets_ms: Sequence[float], *, draws: int = 2_000) -> Divergence | None:
-    """Compare onset latencies with the human reference; None without any. Pool 100 and more, never one call's."""
-    n = len(offsets_ms)
+def jsd_to_humans(counts: Sequence[int] | NDArray[np.int64], *, draws: int = 2_000) -> Divergence | None:
+    """Compare onset latencies, counted as ``binned`` does, with the human reference; None without any.
+
+    Pool 100 and more, never one call's. Takes some tens of milliseconds.
+    """
+    n = int(np.sum(counts))
     if not n:
         return None
     reference = human_shares()
     samples = np.random.default_rng(0).multinomial(n, reference, size=draws)
     null = [jsd_bits(sample, reference) for sample in samples]
-    distance = jsd_bits(binned(offsets_ms), reference)
+    distance = jsd_bits(counts, reference)
     return Divergence(n, distance, float(np.mean(null)), float(np.percentile(null, 95)))
 
 

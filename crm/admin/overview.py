@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from crm.admin.filters import ChosenCalls, chosen_calls, persona_titles
+from crm.admin.timing import shown_timing
 from crm.admin.words import OUTCOMES, STATUSES
 from crm.analytics import Analytics, Day, OutcomeCount, PersonaFigures
 from crm.call import CallFilter
@@ -60,6 +61,7 @@ def section(analytics: Analytics, personas: PersonaStore) -> Section:
             by_persona = group.create_task(analytics.personas(where))
             outcomes = group.create_task(analytics.outcomes(where))
             criteria = group.create_task(analytics.criteria(where))
+            timing = group.create_task(analytics.timing(where))
         return await pages(
             request,
             "overview.html",
@@ -70,6 +72,7 @@ def section(analytics: Analytics, personas: PersonaStore) -> Section:
             bars=bars(days.result(), *_window(where, chosen.zone)),
             by_persona=by_persona.result(),
             outcomes=[(ending(each), each.calls, _calls(chosen, each)) for each in outcomes.result()],
+            timing=await asyncio.to_thread(shown_timing, timing.result()),
             criteria=[each for each in criteria.result() if each.failed][:MOST_CRITERIA],
             calls_of=lambda slug: f"/calls?{urlencode(chosen.query() | {'persona': slug})}",
         )

@@ -2,10 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import update
 
-from crm.analytics import Analytics, CriterionCount, OutcomeCount
-from crm.call import CallFilter, Scorecard, Transfer, Turn, Verdict
+from crm.analytics import Analytics, CriterionCount, OutcomeCount, Timing
+from crm.call import CallFilter, Scorecard, Side, Transfer, Turn, Verdict
+from crm.dynamics import Dynamics, dynamics_of
+from crm.floor import Ipu
+from crm.reference import binned
 from crm.store import CallStore
 from crm.tables import CallRow
 from personas.db import Database
@@ -55,11 +59,49 @@ async def test_figures_of_many_calls(store: CallStore, database: Database, new_c
         OutcomeCount("refused", "unknown_number", 1),
     ]
     assert await figures.criteria(ALL) == [CriterionCount("role", "Stays the agent.", 5, 1, 0)]
-    pooled = await figures.onset(CallFilter(persona_slug="waste"))
-    assert pooled is not None
-    assert (pooled.n, pooled.p50_ms, pooled.share_over_700_ms) == (10, 700.0, 0.5)
-    near = await figures.divergence(ALL)
-    assert near is not None
-    assert near.n == 12
-    assert 0 < near.null_bits < near.null_p95_bits < 1
-    assert await figures.onset(CallFilter(persona_slug="nobody")) is None
+    assert (await figures.timing(ALL)).p50_ms == 500.0
+
+
+def measured(*runs: tuple[Side, int, int], duration_ms: int = 20_000) -> Dynamics:
+    caller, agent = ([Ipu(who, start, end) for who, start, end in runs if who == side] for side in ("caller", "agent"))
+    return dynamics_of(caller, agent, duration_ms)
+
+
+async def test_timing_is_that_of_all_conversations_together(store: CallStore, new_call):
+    conversations = (
+        measured(("caller", 0, 1_500), ("agent", 1_600, 3_000), ("caller", 8_000, 9_000), ("agent", 8_500, 9_500)),
+        measured(("caller", 0, 2_000), ("agent", 1_000, 2_500), ("agent", 2_800, 4_000), duration_ms=4_500),
+        measured(("caller", 0, 1_000), ("caller", 1_500, 2_500), duration_ms=4_000),
+    )
+    for index, one in enumerate(conversations):
+        opened = await store.open_call(new_call(f"CA{index}", persona_slug="waste"))
+        await store.claim(f"CA{index}", "AC1", opened.nonce)
+        await store.finish(
+            opened.call.id,
+            status="ended",
+            outcome="caller_hung_up",
+            duration_ms=one.duration_ms,
+            transfers=one.transfers,
+            dynamics=one.summary(),
+        )
+    await store.refuse_call(new_call("CA9", persona_slug=None), "unknown_number", "Nobody answers this number.")
+    found = await Analytics(store.database).timing(ALL)
+    offsets = [transfer.offset_ms for one in conversations for transfer in one.transfers]
+    assert offsets == [100, -500, -1_000]
+    assert found.waits == tuple(binned(offsets))
+    assert (found.p50_ms, found.p90_ms) == (-500.0, 100.0)
+    assert (found.measured, found.unanswered) == (3, 1)
+    assert (found.dead_air, found.dead_air_calls) == (2, 1)
+    takeovers = [one.takeovers for one in conversations]
+    assert found.false_takeover_rate == pytest.approx(
+        sum(one.in_speech + one.in_pause for one in takeovers) / sum(one.pauses + one.long_ipus for one in takeovers)
+    )
+    overlaps = [one.overlap for one in conversations]
+    assert found.overlap_share == pytest.approx(
+        sum(one.ms for one in overlaps) / sum(one.speech_ms for one in overlaps)
+    )
+    assert found.overlap_share > 0
+    assert found.backchannels_per_minute == 0
+
+    none = await Analytics(store.database).timing(CallFilter(persona_slug="nobody"))
+    assert none == Timing((0,) * 17, None, None, 0, 0, 0, 0, None, None, None)

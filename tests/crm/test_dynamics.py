@@ -141,7 +141,7 @@ def test_the_human_reference_has_what_was_published():
 
 @pytest.mark.parametrize(("n", "null"), [(30, 0.097), (100, 0.034), (300, 0.012)])
 def test_the_null_shrinks_with_n(n: int, null: float):
-    found = jsd_to_humans([168] * n)
+    found = jsd_to_humans(binned([168] * n))
     assert found is not None
     assert found.null_bits == pytest.approx(null, abs=0.006)
     assert found.null_bits < found.null_p95_bits < found.jsd_bits

@@ -12,8 +12,12 @@ from sqlalchemy import update
 
 from crm.admin import overview
 from crm.admin.overview import bars, totals
+from crm.admin.timing import bins
 from crm.analytics import Analytics, Day, PersonaFigures
 from crm.call import Scorecard, Transfer, Verdict
+from crm.dynamics import dynamics_of
+from crm.floor import Ipu
+from crm.reference import human_shares
 from crm.store import CallStore
 from crm.tables import CallRow
 from personas.accounts import ensure_admin
@@ -90,6 +94,41 @@ async def test_calls_are_summed_up(client: httpx.AsyncClient, store: CallStore, 
     assert "No call in these days" in await shown(client, persona="other")
     assert "Calls 2" in await shown(client, until="9998-12-31")
     assert (await client.get("/overview", params={"since": "x"})).status_code == 400
+
+
+async def test_timing_is_shown_beside_peoples(client: httpx.AsyncClient, store: CallStore, new_call) -> None:
+    await store.open_call(new_call("CA0"))
+    assert "Timing of the conversations" not in await shown(client)  # nothing was measured yet
+    caller, agent, text = [Ipu("caller", 0, 1_000)], [Ipu("agent", 1_700, 9_000)], ""
+    for number in range(1, 4):
+        opened = await store.open_call(new_call(f"CA{number}"))
+        measured = dynamics_of(caller, agent, 12_000)
+        many = tuple(Transfer(1_700 + each, 700) for each in range(33 if number < 3 else 34))
+        await store.finish(
+            opened.call.id,
+            status="ended",
+            outcome="caller_hung_up",
+            transfers=many,
+            dynamics=measured.summary(),
+        )
+        text = await shown(client)
+        assert "Answers after, median 700 ms 9 of 10 within 700 ms" in text
+        assert f"0.6 to 0.8 s: {33 * number + (number == 3)} answers" in text
+        assert f"Silences over 2 s {number} in {number} of {number} calls" in text
+        assert ("From 100 answers on they are compared with people’s." in text) == (number < 3)
+    assert re.search(r"0\.\d{3} bits from people \(Jensen-Shannon divergence of 100 answers\)", text)
+    assert "Cut in on the caller" not in text  # there was no occasion
+    assert "Both speak at once 0 % of speech" in text
+    assert "Agent’s “mm-hm” 0.0 a minute of caller" in text
+
+
+def test_bars_and_people_are_of_one_scale() -> None:
+    found = bins((0,) * 9 + (10,) + (0,) * 6 + (10,))
+    assert [bin.title for bin in found[:2]] == ["under -1.0 s", "-1.0 to -0.8 s"]
+    assert (found[9].title, found[9].count, found[9].height) == ("0.6 to 0.8 s", 10, 100)
+    assert (found[16].title, found[16].height) == ("2.0 s and more", 100)
+    assert max(bin.people for bin in found) == pytest.approx(100 * human_shares().max() / 0.5, abs=0.01)
+    assert bins((0,) * 17) == ()
 
 
 def test_days_without_calls_are_shown_too() -> None:
