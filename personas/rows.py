@@ -24,7 +24,8 @@ def as_version(row: PersonaVersionRow, slug: str) -> PersonaVersion:
             f"Version {row.number} of the persona {slug!r} can't be read by this version of Parley "
             f"(field {field or 'card'}: {error.errors()[0]['msg']}); save and publish it anew."
         ) from error
-    return PersonaVersion(row.id, slug, row.number, card, row.created_at, row.published_at, row.note)
+    moments = {"created_at": row.created_at, "published_at": row.published_at, "tested_at": row.tested_at}
+    return PersonaVersion(row.id, slug, row.number, card, note=row.note, **moments)
 
 
 def insert_into(session: AsyncSession, table: type[NumberRow] | type[PersonaRow]) -> sqlite.Insert | postgresql.Insert:

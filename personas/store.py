@@ -1,7 +1,8 @@
 """The persona store: drafts, numbered versions, and (number_queries.py) which persona answers which number.
 
-A persona has versions 1, 2, …; at most the last is an unpublished draft, the newest published one
-answers calls. Every writer first locks the persona's row, on SQLite by taking the one write lock.
+A persona has versions 1, 2, …; the last may be an unpublished draft, and drafts that were tried in a test call stay
+among the others; the newest published one answers calls. Every writer first locks the persona's row, on SQLite by
+taking the one write lock.
 """
 
 from collections.abc import Collection, Sequence
@@ -30,7 +31,7 @@ class PersonaStore(NumberQueries):
         self._database = database
 
     async def save_draft(self, card: PersonaCard, *, note: str = "", base: str | None = None) -> PersonaVersion:
-        """Save the card as its persona's draft, replacing an older draft; the slug makes the persona.
+        """Save the card as its persona's draft; the slug makes the persona. An older draft is replaced, unless tested.
 
         A card equal to the newest version makes no new one: that version is returned.
 
@@ -62,6 +63,14 @@ class PersonaStore(NumberQueries):
                 newest.published_at = datetime.now(UTC)
                 newest.note = note or newest.note
             return as_version(newest, slug)
+
+    async def note_test(self, version_id: int) -> None:
+        """Keep a version as it is from now on, because a test call is about to refer to it."""
+        untested = update(PersonaVersionRow).where(
+            PersonaVersionRow.id == version_id, PersonaVersionRow.tested_at.is_(None)
+        )
+        async with self._database.session() as session:
+            await session.execute(untested.values(tested_at=datetime.now(UTC)))
 
     async def restore(self, slug: str, number: int) -> PersonaVersion:
         """Make version ``number``'s card the draft again, replacing an older draft.
@@ -205,7 +214,7 @@ async def _put_draft(session: AsyncSession, persona_id: int, card: PersonaCard, 
     digest = content_hash(card)
     if newest is not None and newest.content_hash == digest:
         return newest
-    if newest is None or newest.published_at is not None:
+    if newest is None or newest.published_at is not None or newest.tested_at is not None:
         newest = _new_row(persona_id, 1 if newest is None else newest.number + 1, card)
         session.add(newest)
     newest.card, newest.content_hash, newest.note = card.model_dump(mode="json"), digest, note

@@ -24,7 +24,7 @@ class PersonaRow(Base):
 
 
 class PersonaVersionRow(Base):
-    """A role card as it stood; never changed once published."""
+    """A role card as it stood; never changed once published, or tried in a test call."""
 
     __tablename__ = "persona_versions"
     __table_args__ = (UniqueConstraint("persona_id", "number"),)
@@ -38,6 +38,7 @@ class PersonaVersionRow(Base):
     note: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     published_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    tested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class NumberRow(Base):

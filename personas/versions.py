@@ -11,7 +11,10 @@ from personas.persona import PersonaCard
 
 @dataclass(frozen=True, slots=True)
 class PersonaVersion:
-    """A role card as it was saved; ``number`` counts 1, 2, … within the persona. A draft has no ``published_at``."""
+    """A role card as it was saved; ``number`` counts 1, 2, … within the persona. A draft has no ``published_at``.
+
+    One with ``tested_at`` is kept as it is: a test call refers to it.
+    """
 
     id: int
     persona_slug: str
@@ -20,6 +23,7 @@ class PersonaVersion:
     created_at: datetime
     published_at: datetime | None
     note: str = ""
+    tested_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

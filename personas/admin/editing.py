@@ -117,7 +117,7 @@ def _forms(router: APIRouter, pages: Pages, store: PersonaStore) -> None:
         text = await asyncio.to_thread(card_text, source.card)
         note = "" if source is versions[0] else f"From version {source.number}"
         edited = Edited(slug, text, content_hash(versions[0].card), note)
-        draft = versions[0] if versions[0].published_at is None else None
+        draft = None if versions[0].published_at or versions[0].tested_at else versions[0]
         return await _form(pages, request, edited, source=source, draft=draft)
 
 

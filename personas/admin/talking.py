@@ -51,6 +51,7 @@ def add_routes(router: APIRouter, pages: Pages, store: PersonaStore, own_voices:
         version = chosen(await known_versions(store, slug), int(number))
         if problem := await asyncio.to_thread(_problem, version, own_voices):
             return JSONResponse({"refused": problem}, 409)
+        await store.note_test(version.id)
         return JSONResponse(dict(dial(version.id, request.state.user.name)))
 
 

@@ -140,6 +140,8 @@ async def test_a_test_call_is_a_call_like_any_other_but_marked(opened) -> None:
         row = await page.row()
         assert (row.is_test, row.from_number, row.account_id, row.persona_title) == (True, "", "admin", "New")
         assert (row.outcome, row.engine) == ("caller_hung_up", "scripted")
+        assert await draft(page, greeting="Good day.") == number + 1  # what was tested stays as it was
+        assert (await page.where.state.personas.version(row.persona_version_id)).number == number
         assert row.role_prompt == engine.roles[0].text
         assert told[0] == {"event": "told", "call": row.id}
         assert {(each["side"], each["text"]) for each in told[1:]} == {
@@ -220,8 +222,11 @@ async def test_a_process_that_did_not_answer_leaves_its_last_line_too(opened, op
                 await stream.socket.wait_closed()
                 assert "leaves the engine's last free lines" in (stream.socket.close_reason or "")
             else:
-                await stream.say(np.zeros(640 * 5, np.int16))
-                await stream.until("mark")
+                heard = asyncio.ensure_future(stream.until("mark"))
+                while not heard.done():  # what is said while the slot is being opened is not answered
+                    await stream.say(np.zeros(640, np.int16))
+                    await asyncio.sleep(0.02)
+                await heard
         assert (await page.send("after")).findtext("Say")
         assert (await page.row()).outcome == "stream_failed"
 

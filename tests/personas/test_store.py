@@ -67,6 +67,22 @@ async def test_saving_an_unchanged_card_makes_no_version(store: PersonaStore) ->
     assert len(await store.versions(DENTAL.slug)) == 1
 
 
+async def test_a_draft_that_was_tested_is_kept_as_it_was(store: PersonaStore) -> None:
+    tested = await store.save_draft(DENTAL)
+    await store.note_test(tested.id)
+    better = await store.save_draft(greeting(DENTAL, "Hello!"))
+    assert (better.number, better.tested_at) == (2, None)
+    assert (await store.save_draft(greeting(DENTAL, "Hello there!"))).number == 2
+    kept = await store.version(tested.id)
+    assert kept.card == DENTAL
+    assert kept.tested_at
+    await store.note_test(tested.id)
+    assert (await store.version(tested.id)).tested_at == kept.tested_at
+    published = await store.publish(DENTAL.slug)
+    assert (published.number, (await store.published(DENTAL.slug)).number) == (2, 2)
+    assert [each.published_at is None for each in await store.versions(DENTAL.slug)] == [False, True]
+
+
 async def test_an_old_version_is_restored_as_a_new_draft(store: PersonaStore) -> None:
     await store.save_draft(DENTAL)
     await store.publish(DENTAL.slug)
