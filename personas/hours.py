@@ -44,9 +44,8 @@ def opening_hours(text: str, timezone: str) -> OpeningHours | None:
     try:
         zone = ZoneInfo(timezone)
     except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
-        raise BadNumberSetting(
-            f"The opening hours need an IANA time zone such as Europe/Berlin; {timezone!r} is none."
-        ) from None
+        given = f"{timezone!r} is none" if timezone else "say which"
+        raise BadNumberSetting(f"The opening hours need an IANA time zone such as Europe/Berlin; {given}.") from None
     spans = [span for part in text.split(",") for span in _spans(" ".join(part.split()))]
     return OpeningHours(tuple(spans), zone)
 

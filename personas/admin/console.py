@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import UTC, tzinfo
 
 import structlog
@@ -98,6 +99,8 @@ def _answer_errors(console: FastAPI) -> None:
     async def expected(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         title = {403: "Not allowed", 404: "Not found", 405: "Not possible"}.get(error.status_code, "That didn't work")
+        with suppress(SignInNeeded, SQLAlchemyError):  # an address without a page asks for nobody's name
+            await signed_in(request)
         missing = error.status_code == 404 and error.detail == "Not Found"
         text = "There is no page at this address." if missing else error.detail
         return await pages(request, "error.html", status=error.status_code, title=title, text=text)

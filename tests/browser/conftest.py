@@ -51,6 +51,7 @@ ARGUMENTS = (
 DESK = {"viewport": {"width": 1280, "height": 900}, "timezone_id": "America/New_York", "locale": "en-US"}
 DENTAL = "brightwater-dental"
 LENGTH_MS = 42_000
+WORD = "Auskunftsbürovorzimmer" * 6 + "السكرتارية" * 3
 TURNS = (
     ("agent", 400, 4_100, "Thank you for calling Brightwater Dental, this is Marisol. How can I help you?"),
     ("caller", 5_000, 7_600, "hi could you tell me what a cleaning costs"),
@@ -261,6 +262,7 @@ async def _seed(personas: PersonaStore, calls: CallStore, recordings: Recordings
     ids = {"refused": refused, "lost": lost, "live": await seeder.claimed("CAlive", others[2])}
     ids["ending"] = await seeder.claimed("CAending", others[1])
     ids["whole"] = await seeder.whole(dental, recordings)
+    ids["long"] = await seeder.long(dental)
     for minutes, name in enumerate(("live", "whole", "refused", "lost", "ending")):
         await seeder.move(ids[name], 4 + 9 * minutes)
     return ids
@@ -326,6 +328,23 @@ class _Seeder:
             for id, text, result, severity, quote, turn, reason in VERDICTS
         )
         await self._calls.save_score(call_id, version.id, Scorecard("rules 1", "0" * 64, 0.5, 5 / 6, verdicts))
+        return call_id
+
+    async def long(self, version: PersonaVersion) -> str:
+        """Log a call in which everything is one word of 160 letters, some of them from right to left."""
+        long = replace(version, card=version.card.model_copy(update={"title": WORD}))
+        call_id = await self.claimed("CAlong", long)
+        await self._calls.finish(
+            call_id,
+            status="ended",
+            outcome="agent_hung_up",
+            reason=WORD,
+            turns=[Turn("agent", 300, 3_000, WORD)],
+            events=[CallEvent("handoff", 500, WORD)],
+        )
+        verdict = Verdict("c", WORD, "fail", "critical", 1.0, WORD, 0, WORD)
+        await self._calls.save_score(call_id, version.id, Scorecard(WORD[:128], "0" * 64, 0.5, 0.5, (verdict,)))
+        await self.move(call_id, 4_000)
         return call_id
 
     async def move(self, call_id: str, minutes_ago: int) -> None:

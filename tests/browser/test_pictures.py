@@ -25,6 +25,8 @@ PAGES = {
     "call-refused": "/calls/{refused}",
     "call-lost": "/calls/{lost}",
     "call-live": "/calls/{live}",
+    "call-long": "/calls/{long}",
+    "calls-of-one": "/calls?caller_of={whole}",
     "personas": "/personas",
     "persona": "/personas/brightwater-dental",
     "persona-draft": "/personas/brightwater-dental?version=2",
@@ -33,6 +35,7 @@ PAGES = {
     "numbers": "/numbers",
     "number": "/numbers?edit=%2B15550100",
     "not-found": "/calls/nothing",
+    "no-page": "/nowhere",
 }
 
 

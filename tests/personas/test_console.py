@@ -140,6 +140,17 @@ async def test_after_five_wrong_passwords_one_waits(client: httpx.AsyncClient) -
 
 
 @only_sqlite
+async def test_a_page_that_is_missing_keeps_the_navigation(client: httpx.AsyncClient) -> None:
+    stranger = await client.get("/nowhere")
+    await sign_in(client)
+    known = await client.get("/nowhere")
+    assert [(each.status_code, 'aria-label="Main"' in each.text) for each in (stranger, known)] == [
+        (404, False),
+        (404, True),
+    ]
+
+
+@only_sqlite
 async def test_a_browser_that_signed_in_before_is_not_kept_out_by_strangers(
     app: FastAPI, client: httpx.AsyncClient, database: Database
 ) -> None:

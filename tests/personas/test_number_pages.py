@@ -65,6 +65,7 @@ async def test_a_number_is_tied_changed_and_cleared(browser: Browser, store: Per
         ({"wait_limit_s": "²"}, "The wait limit is 5 to 600 seconds."),
         ({"wait_limit_s": "9" * 5000}, "The wait limit is 5 to 600 seconds."),
         ({"hours": "always"}, "The opening hours 'always' can't be read"),
+        ({"timezone": ""}, "such as Europe/Berlin; say which"),
         ({"timezone": "Mars"}, "'Mars' is none"),
         ({"timezone": "Mars", "hours": ""}, "'Mars' is none"),
         ({"out_of_hours": "nobody"}, "There is no persona 'nobody'"),
