@@ -30,6 +30,7 @@ PAGES = {
     "personas": "/personas",
     "persona": "/personas/brightwater-dental",
     "persona-draft": "/personas/brightwater-dental?version=2",
+    "persona-talk": "/personas/brightwater-dental/talk?version=2",
     "persona-edit": "/personas/brightwater-dental/edit",
     "persona-new": "/new-persona",
     "numbers": "/numbers",

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Page, Route, expect, sync_playwright
 
 from agent.duplex import AgentFrame, HeardWord
 from agent.own_voice import OwnVoice
@@ -255,6 +255,36 @@ def test_a_microphone_that_cannot_be_had_is_one_sentence(page: Page, error: str,
     page.get_by_role("button", name="Call", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text(said)
     expect(page.get_by_role("button", name="Call again")).to_be_focused()
+
+
+def test_hanging_up_before_the_call_is_connected_waits_for_nothing(page: Page, line: Line) -> None:
+    page.add_init_script("""
+        const get = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        navigator.mediaDevices.getUserMedia = async (wanted) => {
+            await new Promise((allow) => (window.allow = allow));
+            return (window.heard = await get(wanted));
+        };
+    """)
+    page.goto(TALK)
+    page.get_by_role("button", name="Call", exact=True).click()
+    expect(page.get_by_role("status")).to_have_text("Waiting for the microphone …")
+    page.get_by_role("button", name="Hang up").click()
+    expect(page.get_by_role("button", name="Call again")).to_be_focused()
+    page.evaluate("allow()")
+    page.wait_for_function("() => window.heard?.getTracks()[0].readyState === 'ended'")
+
+
+def test_hanging_up_while_the_line_answers_frees_its_slot(page: Page, line: Line) -> None:
+    def late(route: Route) -> None:
+        page.get_by_role("button", name="Hang up").click()
+        route.continue_()
+
+    page.route("**/browser/voice", late)
+    page.goto(TALK)
+    with page.expect_response("**/browser/action"):
+        page.get_by_role("button", name="Call", exact=True).click()
+    expect(page.get_by_role("button", name="Call again")).to_be_visible()
+    assert line.where.state.engine.capacity().used == 0
 
 
 def test_an_insecure_address_is_told(page: Page) -> None:

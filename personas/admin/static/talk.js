@@ -69,15 +69,25 @@ class Call {
   #microphone = null;
   #phone = null;
   #isLeaving = false;
+  #isAnswered = false;
 
+  // Call, and return when the call is over; who hangs up before it is connected waits for nothing.
   async run() {
+    await Promise.race([this.#call(), this.#over.promise]);
+  }
+
+  async #call() {
     state("Waiting for the microphone …");
     await this.#openSound();
+    if (this.#isLeaving) return this.end();
     state("Calling …");
     this.#dialled = await this.#dial();
-    const nonce = await this.#ask(this.#dialled.begin, "Stream");
-    if (nonce === null || this.#isLeaving) return;
-    this.#connect(nonce);
+    if (this.#isLeaving) return;
+    const parameters = await this.#ask(this.#dialled.begin);
+    if (!parameters) return;
+    this.#isAnswered = true;
+    if (this.#isLeaving) return this.end();
+    this.#connect(parameters);
     await this.#over.promise;
   }
 
@@ -107,9 +117,9 @@ class Call {
   async end() {
     this.#phone?.port.postMessage({ end: true });
     for (const track of this.#microphone?.getTracks() ?? []) track.stop();
-    await this.#context?.close();
+    if (this.#context?.state !== "closed") await this.#context?.close();
     this.#socket?.close(1000);
-    if (this.#dialled && this.#socket) await this.#ask(this.#dialled.after).catch(() => {});
+    if (this.#isAnswered) await this.#ask(this.#dialled.after).catch(() => {});
   }
 
   async #openSound() {
@@ -139,7 +149,7 @@ class Call {
     return dialled;
   }
 
-  // Send a signed form; return the parameters of the stream that the answer asks for, else show what it says.
+  // Send a signed form; return the parameters of the stream that the answer asks for, or show what it says instead.
   async #ask(signed) {
     const answer = await fetched(signed.path, new URLSearchParams(signed.form), {
       [this.#dialled.header]: signed.signature,
@@ -153,7 +163,7 @@ class Call {
       return Object.fromEntries(parameters.map((each) => [each.getAttribute("name"), each.getAttribute("value")]));
     }
     const said = document.querySelector("Say")?.textContent ?? "The call is over.";
-    if (this.#socket) state(said);
+    if (this.#isAnswered) state(said);
     else this.problem ??= said;
     return null;
   }
