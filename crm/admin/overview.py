@@ -54,7 +54,7 @@ def section(analytics: Analytics, personas: PersonaStore) -> Section:
 
     @router.get(PATH)
     async def overview(request: Request, chosen: Annotated[ChosenCalls, Depends(chosen_calls)]) -> Response:
-        chosen = replace(_lately(chosen), status="", outcome="", kind="callers")
+        chosen = replace(_lately(chosen), status="", outcome="", caller_of="", kind="callers")
         where = chosen.where()
         async with asyncio.TaskGroup() as group:
             days = group.create_task(analytics.days(where, chosen.zone))
