@@ -31,10 +31,8 @@ log = structlog.get_logger(__name__)
 
 _VERSION = "version "
 _NO_VERSION = "This persona version is not there any more; reload the page."
-_KEPT = (
-    "A test leaves the engine's last free lines ({free} of {slots}) to callers; "
-    "try again when a call has ended, or allow it with PARLEY_TEST_KEEPS_SLOTS=0."
-)
+# Short enough for the reason of a closed socket.
+_KEPT = "A test leaves the last free lines ({free} of {slots}) to callers: try later, or set PARLEY_TEST_KEEPS_SLOTS."
 _WOULD_GO_ON = "A caller would now be reconnected, or handed to a human."
 _NOBODY_RUNG = "Nobody is rung in a test."
 

@@ -291,6 +291,15 @@ def test_an_insecure_address_is_told(page: Page) -> None:
     page.add_init_script("Object.defineProperty(window, 'isSecureContext', {value: false})")
     page.goto(TALK)
     expect(page.get_by_role("alert")).to_contain_text("by https, or from localhost")
+    expect(page.get_by_role("button", name="Call")).to_be_disabled()
+
+
+def test_a_card_that_cannot_be_published_has_no_telephone(page: Page, line: Line) -> None:
+    personas = line.where.state.personas
+    saved = line.run(personas.save_draft(card("bell-help", "Bell").model_copy(update={"voice": "OWN"})))
+    page.goto(f"/personas/bell-help/talk?version={saved.number}")
+    expect(page.get_by_text("there is no voice")).to_be_visible()
+    expect(page.get_by_role("button", name="Call")).to_have_count(0)
 
 
 def test_an_unplugged_microphone_ends_the_call(page: Page, line: Line) -> None:

@@ -29,9 +29,9 @@ const page = Object.fromEntries(
 const words = new Words(page.words, page.empty);
 let call = null;
 
-page.begin.disabled = false;
 if (!window.isSecureContext) fail(SAY.insecure);
 else if (!navigator.mediaDevices?.getUserMedia || !window.AudioWorkletNode || !navigator.locks) fail(SAY.old);
+else page.begin.disabled = false;
 page.begin.addEventListener("click", begin);
 page.hangUp.addEventListener("click", () => call?.hangUp());
 page.mute.addEventListener("click", () => call?.mute(page.mute.getAttribute("aria-pressed") !== "true"));
@@ -132,7 +132,9 @@ class Call {
     const [track] = this.#microphone.getAudioTracks();
     track.addEventListener("ended", () => this.#fail(SAY.unplugged));
     this.#context = new AudioContext({ latencyHint: "interactive" });
-    await this.#context.audioWorklet.addModule(page.root.dataset.worklet);
+    await this.#context.audioWorklet.addModule(page.root.dataset.worklet).catch(() => {
+      throw new Trouble(SAY.old);
+    });
     await this.#context.resume();
     const options = { numberOfInputs: 1, numberOfOutputs: 1, outputChannelCount: [1], channelCount: 1 };
     this.#phone = new AudioWorkletNode(this.#context, "phone", { ...options, channelCountMode: "explicit" });
