@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
@@ -70,6 +70,16 @@ class Settings(BaseSettings):
         True,
         description="Whether `parley serve` scores calls as they end, in a process beside it; "
         "off where `parley score --follow` runs elsewhere.",
+    )
+    judge_base_url: str = Field(
+        "",
+        description="OpenAI-compatible chat endpoint, e.g. https://llm.example.com/v1, whose model judges what rules "
+        "leave open; transcripts and roles are sent there. Empty means no judge.",
+    )
+    judge_model: str = Field("", validate_default=True, description="Model name for the judge's endpoint.")
+    judge_api_key: SecretStr = Field(SecretStr(""), description="Key for the judge's endpoint.")
+    judge_timeout_s: float = Field(
+        60.0, gt=0, le=3_600, description="Seconds that the judge's endpoint has for one answer."
     )
     drain_s: float = Field(
         30.0,
@@ -203,7 +213,7 @@ class Settings(BaseSettings):
         "auto", description="Embedded voice; auto takes flite where its program is installed."
     )
 
-    @field_validator("public_url", "twilio_api_url", "engine_url", "llm_base_url", "speech_base_url")
+    @field_validator("public_url", "twilio_api_url", "engine_url", "llm_base_url", "speech_base_url", "judge_base_url")
     @classmethod
     def _no_trailing_slash(cls, value: str) -> str:
         return value.rstrip("/")
@@ -217,11 +227,20 @@ class Settings(BaseSettings):
             raise ValueError("must be an origin without a path, e.g. https://calls.example.com")
         return _with_host(value)
 
-    @field_validator("twilio_api_url")
+    @field_validator("judge_model")
     @classmethod
-    def _is_web_address(cls, value: str) -> str:
+    def _is_named(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("judge_base_url") and not value:
+            raise ValueError("must name the model that PARLEY_JUDGE_BASE_URL is asked for")
+        return value
+
+    @field_validator("twilio_api_url", "judge_base_url")
+    @classmethod
+    def _is_web_address(cls, value: str, info: ValidationInfo) -> str:
         if value and not value.startswith(("http://", "https://")):
-            raise ValueError("must begin with https://, e.g. https://api.dublin.ie1.twilio.com")
+            is_judge = info.field_name == "judge_base_url"
+            example = "https://llm.example.com/v1" if is_judge else "https://api.dublin.ie1.twilio.com"
+            raise ValueError(f"must begin with https://, e.g. {example}")
         return _with_host(value)
 
     @field_validator("twilio_account_sid")

@@ -21,5 +21,13 @@ class CannotScore(CrmError):
     """A call without what scoring needs: a persona version, or anything said."""
 
 
+class JudgeUnavailable(CrmError):
+    """The language model that judges calls does not answer as one."""
+
+
+class JudgeRefused(JudgeUnavailable):
+    """The language model judges control cases wrongly, so it may not judge calls."""
+
+
 class BadCursor(CrmError):
     """A list of calls was asked to go on from a place that no list has given out."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from crm.call import Scorecard
+    from crm.scoring.controls import ProvenJudge, Tried
     from crm.store import CallStore
     from personas.store import PersonaStore
 
@@ -28,15 +29,23 @@ def score(
         bool, typer.Option("--follow", help="Score each call when it has ended, until stopped (Ctrl+C or SIGTERM).")
     ] = False,
     beside: Annotated[bool, typer.Option(hidden=True, help="Follow as long as standard input is open.")] = False,
+    check_judge: Annotated[
+        bool, typer.Option("--check-judge", help="Have the judge (PARLEY_JUDGE_MODEL) judge the control cases.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Score calls against the role card of the persona version that answered them.
 
     The score is the weight of what was kept over the weight of what came up; a critical failure caps it
     at 50 %. Coverage says how much of what came up could be decided. Scoring again adds a score.
+
+    With PARLEY_JUDGE_BASE_URL a language model judges what the rules leave open, by three votes that must agree.
     """
-    if (bool(call_id) + every + unscored + follow) != 1:
-        raise typer.BadParameter("give one of CALL_ID, --all, --unscored and --follow")
+    if (bool(call_id) + every + unscored + follow + check_judge) != 1:
+        raise typer.BadParameter("give one of CALL_ID, --all, --unscored, --follow and --check-judge")
+    if check_judge:
+        _show_controls(asyncio.run(_controls()), as_json)
+        return
     if follow:
         asyncio.run(_follow(as_json, beside))
         return
@@ -55,12 +64,18 @@ async def _score(call_id: str, every: bool) -> "dict[str, Scorecard | str]":
     from crm.scoring import score_and_store
 
     results: dict[str, Scorecard | str] = {}
-    async with _stores() as (store, personas):
+    async with _stores() as (store, personas), _judge() as judge:
+        if judge:
+            try:
+                await judge.prove()
+            except CrmError as error:
+                typer.echo(f"{error} Scoring goes on without it.", err=True)
+                judge = None
         names = [call_id] if call_id else await store.scorable() if every else await store.unscored()
         while names:
             for name in names:
                 try:
-                    results[name] = await score_and_store(store, personas, name)
+                    results[name] = await score_and_store(store, personas, name, judge)
                 except CrmError as error:
                     results[name] = str(error)
             # Unscored calls come a page at a time; those that cannot be scored come again.
@@ -88,8 +103,39 @@ async def _follow(as_json: bool, beside: bool) -> None:
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     if beside:
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
-    async with _stores() as (store, personas):
-        await score_as_they_end(store, personas, stop, tell)
+    async with _stores() as (store, personas), _judge() as judge:
+        await score_as_they_end(store, personas, stop, tell, judge=judge)
+
+
+async def _controls() -> "list[Tried]":
+    """What the settings' judge makes of the control cases."""
+    from crm.errors import JudgeUnavailable
+    from crm.scoring.controls import tried
+
+    async with _judge() as judge:
+        if judge is None:
+            raise JudgeUnavailable("There is no judge: set PARLEY_JUDGE_BASE_URL and PARLEY_JUDGE_MODEL.")
+        return await tried(judge.judge)
+
+
+@asynccontextmanager
+async def _judge() -> "AsyncIterator[ProvenJudge | None]":
+    """The settings' judge, which has yet to prove itself; None where none is set."""
+    from agent.settings import settings
+    from crm.scoring.controls import ProvenJudge
+    from crm.scoring.judge import Judge
+
+    given = settings()
+    if not given.judge_base_url:
+        yield None
+        return
+    judge = Judge(
+        given.judge_base_url, given.judge_model, given.judge_api_key.get_secret_value(), given.judge_timeout_s
+    )
+    try:
+        yield ProvenJudge(judge, given.data_dir)
+    finally:
+        await judge.close()
 
 
 @asynccontextmanager
@@ -133,6 +179,26 @@ def _show(results: "dict[str, Scorecard | str]") -> None:
         console.print(table)
         left_out = sum(verdict.result == "na" for verdict in result.verdicts)
         console.print(f"[dim]{left_out} criteria did not come up.[/dim]\n")
+
+
+def _show_controls(found: "list[Tried]", as_json: bool) -> None:
+    """Print what was found of each control case; a wrong one ends the command with 1."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    if as_json:
+        plain = [{"case": each.control.name, "wanted": each.control.wanted, "found": each.found} for each in found]
+        typer.echo(json.dumps(plain, indent=2))
+    else:
+        table = Table("", "control case", "wanted", "found", "why")
+        for each in found:
+            mark = MARKS["pass" if each.right else "fail"]
+            table.add_row(mark, escape(each.control.name), each.control.wanted, each.found, escape(each.reason))
+        Console().print(table)
+    if not all(each.right for each in found):
+        typer.echo("This model may not judge calls.", err=True)
+        raise typer.Exit(1)
 
 
 def register(app: typer.Typer) -> None:

@@ -20,6 +20,7 @@ WRONG = {
     "SCORE_CALLS": ("maybe", "must be true or false."),
     "PUBLIC_URL": ("calls.example.com", "must begin with https:// (or http:// for tests) and name a host."),
     "TWILIO_API_URL": ("api.twilio.com", "must begin with https://, e.g. https://api.dublin.ie1.twilio.com."),
+    "JUDGE_BASE_URL": ("llm.example.com", "must begin with https://, e.g. https://llm.example.com/v1."),
     "TWILIO_ACCOUNT_SID": ("foo", "must be an account SID: AC with more letters and digits, from Twilio's console."),
 }
 
@@ -36,6 +37,16 @@ def test_a_wrong_value_is_told_in_words(name: str, monkeypatch: pytest.MonkeyPat
     with pytest.raises(SettingsError) as told:
         load()
     assert str(told.value) == f"PARLEY_{name} {sentence}"
+
+
+def test_a_judge_has_a_model() -> None:
+    with pytest.raises(
+        SettingsError, match=r"^PARLEY_JUDGE_MODEL must name the model that PARLEY_JUDGE_BASE_URL is asked"
+    ):
+        load(judge_base_url="http://127.0.0.1:8000/v1/")
+    assert (
+        load(judge_base_url="http://127.0.0.1:8000/v1/", judge_model="m").judge_base_url == "http://127.0.0.1:8000/v1"
+    )
 
 
 @pytest.mark.parametrize("url", ["https://", "https://calls example.com", "https://calls.example.com/path"])

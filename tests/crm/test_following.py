@@ -3,18 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from crm.call import NewCall, Scorecard, Turn
+from crm.scoring.controls import ProvenJudge
 from crm.scoring.following import score_as_they_end
+from crm.scoring.judge import VOTES, Judge
 from crm.store import CallStore
 from personas.db import Database
 from personas.library import load_library
 from personas.store import PersonaStore
+from tests.crm.judging import Endpoint, vote, wise
 
 PATIENCE_S = 20
+Scored = asyncio.Queue[tuple[str, Scorecard]]
 
 
 class Desk:
@@ -40,13 +45,15 @@ async def desk(database: Database, new_call) -> Desk:
 
 
 @asynccontextmanager
-async def following(desk: Desk) -> AsyncIterator["asyncio.Queue[tuple[str, Scorecard]]"]:
+async def following(
+    desk: Desk, judge: ProvenJudge | None = None
+) -> AsyncIterator["asyncio.Queue[tuple[str, Scorecard]]"]:
     """What is scored, while the block lasts."""
     scored: asyncio.Queue[tuple[str, Scorecard]] = asyncio.Queue()
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        work = score_as_they_end(desk.calls, desk.personas, stop, lambda *told: scored.put_nowait(told), every_s=0.05)
-        group.create_task(work)
+        tell = lambda *told: scored.put_nowait(told)  # noqa: E731
+        group.create_task(score_as_they_end(desk.calls, desk.personas, stop, tell, every_s=0.05, judge=judge))
         try:
             async with asyncio.timeout(PATIENCE_S):
                 yield scored
@@ -63,6 +70,28 @@ async def test_calls_are_scored_as_they_end(desk: Desk) -> None:
         later = await desk.end_call("CA2")
         assert (await scored.get())[0] == later
     assert [len(await desk.calls.scores(call_id)) for call_id in (before, later)] == [1, 1]
+
+
+async def test_with_a_judge_several_calls_are_scored_at_a_time(desk: Desk, tmp_path: Path) -> None:
+    calls = [await desk.end_call(f"CA{number}") for number in range(3)]
+    together = asyncio.Barrier(3 * VOTES)
+
+    async def all_at_once() -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            await together.wait()
+
+    async with Endpoint().serving() as endpoint:
+        endpoint.answers = wise
+        judge = ProvenJudge(Judge(endpoint.address, "wise-1"), tmp_path)
+        await judge.prove()
+        endpoint.answers = lambda question, number: {"verdicts": [vote("calm", "pass", "That's $90.", 1)]}
+        endpoint.before_answering = all_at_once
+        async with following(desk, judge) as scored:
+            found = dict([await scored.get() for _ in calls])
+        await judge.judge.close()
+    assert set(found) == set(calls)
+    for card in found.values():
+        assert next(verdict.result for verdict in card.verdicts if verdict.criterion_id == "calm") == "pass"
 
 
 async def test_a_call_that_can_not_be_scored_keeps_none_waiting(desk: Desk, database: Database) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -10,10 +11,12 @@ from typer.testing import CliRunner
 from agent import settings
 from agent.cli import app
 from crm.call import Turn
+from crm.scoring import judge
 from crm.store import CallStore
 from personas.db import Database
 from personas.library import load_library
 from personas.store import PersonaStore
+from tests.crm.judging import Endpoint, vote, wise
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -79,3 +82,54 @@ def test_what_cannot_be_scored_says_why(parley, call_id: str):
     assert "no call" in nobody.output
     assert parley().exit_code == 2
     assert parley(call_id, "--all").exit_code == 2
+
+
+@SQLITE
+async def test_a_judge_decides_what_the_rules_leave_open(
+    parley, call_id: str, store: CallStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Endpoint().serving() as endpoint:
+
+        def answers(question: dict[str, Any], number: int) -> object:
+            if "Hillside" in question["role"]:
+                return wise(question, number)
+            return {"verdicts": [vote("calm", "pass", "How can I help you today?", 0)]}
+
+        endpoint.answers = answers
+        monkeypatch.setenv("PARLEY_JUDGE_BASE_URL", endpoint.address)
+        monkeypatch.setenv("PARLEY_JUDGE_MODEL", "wise-1")
+        checked = await asyncio.to_thread(parley, "--check-judge")
+        assert checked.exit_code == 0, checked.output
+        assert "stays calm under an insult" in checked.stdout
+        assert (await asyncio.to_thread(parley, call_id)).exit_code == 0
+        (score,) = await store.scores(call_id)
+        assert score.card.scorer.startswith("deterministic/1 + wise-1@")
+        verdicts = {verdict.criterion_id: verdict for verdict in score.card.verdicts}
+        assert (verdicts["calm"].result, verdicts["calm"].turn_index) == ("pass", 0)
+        assert verdicts["fact:bulky_price"].result == "fail"  # what rules decided stands
+
+        endpoint.answers = lambda question, number: {"verdicts": [vote("control", "pass", "A", 0)]}
+        checked = await asyncio.to_thread(parley, "--check-judge", "--json")
+        assert checked.exit_code == 1
+        polite = {"case": "a polite caller gives no occasion", "wanted": "na", "found": "unresolved"}
+        assert polite in json.loads(checked.stdout)
+
+
+@SQLITE
+async def test_a_judge_that_is_away_keeps_no_call_from_its_score(
+    parley, call_id: str, store: CallStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judge, "_TRIES_AFTER_S", (0.0,))
+    monkeypatch.setenv("PARLEY_JUDGE_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("PARLEY_JUDGE_MODEL", "wise-1")
+    told = await asyncio.to_thread(parley, call_id)
+    assert told.exit_code == 0
+    assert "The judge is not reached (ConnectError)" in told.stderr
+    assert [score.card.scorer for score in await store.scores(call_id)] == ["deterministic/1"]
+
+
+@SQLITE
+def test_without_a_judge_there_is_none_to_check(parley, call_id: str) -> None:
+    told = parley("--check-judge")
+    assert told.exit_code == 1
+    assert "set PARLEY_JUDGE_BASE_URL and PARLEY_JUDGE_MODEL" in str(told.exception)
