@@ -172,7 +172,7 @@ def test_from_the_click_to_the_recording(page: Page, line: Line, voice: np.ndarr
     expect(words.locator(".side-caller .turn-text")).to_have_text("good morning")
     for side in ("You", "Ann"):
         page.wait_for_function("meter => meter.value > 0.2", arg=page.get_by_label(side, exact=True).element_handle())
-    expect(page.get_by_label("Time running")).to_have_text(re.compile(r"^0:0[5-9]$"), timeout=15_000)
+    expect(page.get_by_label("Time running")).to_have_text(re.compile(r"^0:0[3-9]$"), timeout=15_000)
     page.get_by_role("button", name="Hang up").click()
     expect(page.get_by_role("status")).to_have_text("You hung up.")
     expect(page.get_by_role("button", name="Call again")).to_be_visible()
@@ -190,7 +190,7 @@ def check_sound(path: Path, voice: np.ndarray) -> None:
     """See that both tracks hold the voice, whole and as loud as a telephone's, the agent's a moment later."""
     with wave.open(str(path)) as file:
         tracks = np.frombuffer(file.readframes(file.getnframes()), np.int16).reshape(-1, 2).T.astype(float)
-    assert tracks.shape[1] > 4 * SAMPLE_HZ
+    assert tracks.shape[1] > 2.5 * SAMPLE_HZ
     caller, agent = (_envelope(track) for track in tracks)
     spoken = _envelope(voice.astype(float))
     assert np.abs(tracks).max() < 32_700, "clipped"
@@ -199,7 +199,7 @@ def check_sound(path: Path, voice: np.ndarray) -> None:
     assert alike > 0.8
     assert 0 <= later * 10 < 600
     talking = caller > caller.max() / 20
-    assert talking.mean() > 0.3
+    assert talking.mean() > 0.2
 
 
 def _envelope(samples: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import json
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telephony.carrier import ConnectStream, HangUp, Instruction, SayAndHangUp
@@ -147,6 +147,7 @@ def test_what_is_odd_is_ignored_and_never_repeated(media: BrowserMedia, message:
     assert "xxx" not in ignored.reason
 
 
+@settings(max_examples=60)
 @given(st.one_of(st.text(), st.binary(), st.dictionaries(st.text(), st.text() | st.integers()).map(json.dumps)))
 def test_nothing_raises(message: str | bytes) -> None:
     protocol = BrowserMedia()
