@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import structlog
 
-from agent.duplex import FRAME_MS, AgentFrame, Samples
+from agent.duplex import FRAME_MS, AgentFrame, DuplexError, EngineUnavailable, Samples
 from agent.engines.personaplex.text import TextTable
 from agent.engines.personaplex.ticker import SILENCE_PEAK, Prepared, Ticker
 
@@ -113,8 +113,14 @@ class Loop:
         return next((slot for slot in range(self._ticker.slots) if slot not in self._calls), None)
 
     def add(self, call: Call) -> None:
-        """Take a call into its free slot and start its role prompt."""
+        """Take a call into its free slot and start its role prompt.
+
+        Raises:
+            EngineUnavailable: the device has failed.
+        """
         with self._wake:
+            if self.failure:
+                raise EngineUnavailable(self.failure)
             self._calls[call.slot] = call
             self._jobs.append(_Job(call, self._ticker.take_in(call.slot, call.role), self._prompt_is_in))
             self._wake.notify()
@@ -148,10 +154,14 @@ class Loop:
             return
         self.counters.shed_frames += 1
 
-    def _lose(self, call: Call, error: Exception) -> None:
-        log.warning("prompt failed", error=type(error).__name__)
+    def _lose(self, job: _Job, error: Exception) -> None:
+        """A call's prompt or anchor failed; what the device itself has failed in, the empty tick fails in as well."""
+        unforeseen = None if isinstance(error, DuplexError) else error
+        log.warning("call lost", job="anchor" if job.is_urgent else "prompt", exc_info=unforeseen)
         self.counters.lost_calls += 1
-        call.report(error)
+        job.call.report(error)
+        if unforeseen:
+            self._ticker.tick({})
 
     # The thread
 
@@ -168,10 +178,10 @@ class Loop:
             try:
                 if batch:
                     self._tick(batch)
+                self._advance_job()
             except Exception as error:
                 self._fail(error)
                 return
-            self._advance_job()
 
     def _next_batch(self) -> dict[int, tuple[Call, _Waiting]]:
         """Wait until there is something to do; return the frames of the next tick by slot, none if none is due."""
@@ -226,7 +236,7 @@ class Loop:
         except StopIteration:
             job.done(job.call)
         except Exception as error:
-            self._lose(job.call, error)
+            self._lose(job, error)
         else:
             with self._wake:
                 self._jobs.appendleft(job) if job.is_urgent else self._jobs.append(job)

@@ -183,7 +183,7 @@ class Ticker:
         rows.audio_top_k[slot] = sampling.audio_top_k
         rows.text_top_k[slot] = sampling.text_top_k
         rows.seed[slot] = secrets.randbits(63) if role.seed is None else role.seed % 2**63
-        self._steps[slot] = 0
+        self._steps[slot] = self._quiet[slot] = 0
 
     def _placed(self, voice: Voice) -> Voice:
         """Move a voice to the device."""

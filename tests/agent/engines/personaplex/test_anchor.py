@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.duplex import FRAME_SAMPLES, RoleCard, RolePrompt, Sampling
 from agent.engines.personaplex.anchor import Anchor, Schedule
 from agent.engines.personaplex.checkpoint import load_models
-from agent.engines.personaplex.delays import AGENT, CALLER
+from agent.engines.personaplex.delays import AGENT, CALLER, delays_on
 from agent.engines.personaplex.prefill import Prefill
 from agent.engines.personaplex.prompt import PromptSteps, Voice, prompt_steps
 from agent.engines.personaplex.slots import EngineState, empty_rings
@@ -123,6 +125,75 @@ def test_a_long_call_is_rebuilt_again_and_again_and_its_ticks_go_on() -> None:
                 break
         assert ticker._steps[0] == int(ticker.state.window.offset[0]) - 1 < CONFIG.context // 2
     assert rebuilt == 3
+
+
+def took(ticker: Ticker, slot: int) -> tuple[int, torch.Tensor]:
+    """The position that a slot has just predicted, and its frame there: agent [9] and caller [8]."""
+    window = ticker.state.window
+    position = int(window.offset[slot]) - 1
+    places = (position + delays_on(CPU)[CALLER]) % 4
+    heard = window.tokens[slot, CALLER].gather(1, places[:, None])[:, 0]
+    return position, torch.cat((window.column(window.offset - 1)[0][slot, AGENT], heard))
+
+
+def fresh(prompt: PromptSteps, frames: list[torch.Tensor]) -> EngineState:
+    """A slot that took the prompt and then these frames, one by one."""
+    one = begin(prompt)
+    for frame in frames:
+        place = int(one.window.offset[0]) % 4
+        prompted = one.window.forced[0, AGENT, place]  # the first frame's delayed streams are the prompt's
+        one.window.tokens[0, AGENT, place] = torch.where(prompted, one.window.tokens[0, AGENT, place], frame[:9])
+        one.window.forced[0, AGENT, place] = True
+        one.window.give(CALLER, frame[None, 9:], ONE)
+        step(one, frame[None, 9:])
+    return one
+
+
+@settings(max_examples=3, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), keep=st.integers(1, 30), between=st.integers(10, 30))
+def test_a_call_rebuilt_many_times_while_others_begin_is_a_fresh_one_each_time(
+    seed: int, keep: int, between: int
+) -> None:
+    """Nobody is ever quiet, ticks come at random, and another slot's role prompts are taken in between all along."""
+    ticker = Ticker(MODELS, TickerOptions(2, torch.float32, anchor_s=keep * 0.08))
+    role = RolePrompt("You are Dana.", "NATF2", CARD, GREEDY, seed=1)
+    for _ in ticker.take_in(0, ticker.prepare(role, role.voice)):
+        pass
+    prompt, _ = ticker._prompts[0]
+    ticker._schedule.latest_steps = prompt.steps + keep + between
+    others = (RolePrompt("word " * n, f"NATM{n % 4}", CARD, seed=n) for n in range(1_000))
+    random = np.random.default_rng(seed)
+    frames: dict[int, torch.Tensor] = {}
+    job, prefill, first, rebuilt = None, iter(()), 0, 0
+    while rebuilt < 3:
+        what = random.choice(["tick", "tick", "tick", "prefill", "rebuild"])
+        if what == "tick":
+            ticker.tick({0: random.normal(0, 0.1, FRAME_SAMPLES).astype(np.float32)})
+            position, frame = took(ticker, 0)
+            frames[position] = frame
+            if job is None and ticker.due_anchor([0]) is not None:
+                job, first = ticker.anchor(0), -1
+        elif what == "prefill" and next(prefill, "done") == "done":
+            role = next(others)
+            prefill = ticker.take_in(1, ticker.prepare(role, role.voice))
+        elif what == "rebuild" and job is not None:
+            before = int(ticker.state.window.offset[0])
+            first = before - 1 - keep if first < 0 else first
+            if next(job, "done") != "done":
+                continue
+            shift = before - int(ticker.state.window.offset[0])
+            same = fresh(prompt, [frames[n] for n in range(first, max(frames) + 1)])
+            frames = {n - shift: frame for n, frame in frames.items() if n >= first}
+            taken = ticker._steps[0]
+            assert taken == int(ticker.state.window.offset[0]) - 1 == int(same.window.offset[0]) - 1
+            for one, other in zip(ticker.state.rings, same.rings, strict=True):
+                for mine, theirs in zip(one.parts, other.parts, strict=True):
+                    torch.testing.assert_close(mine[:1, :, :taken], theirs[:, :, :taken], rtol=0, atol=1e-4)
+            mine, theirs = (window.column(window.offset - 1)[0][0] for window in (ticker.state.window, same.window))
+            assert torch.equal(mine, theirs)
+            mine, theirs = (window.column(window.offset)[0][0, CALLER] for window in (ticker.state.window, same.window))
+            assert torch.equal(mine[1:], theirs[1:])  # the delayed streams of the caller's last frame
+            job, rebuilt = None, rebuilt + 1
 
 
 def test_off_it_is_the_reference_ring() -> None:

@@ -1,7 +1,7 @@
 """Many calls on one device thread: nobody waits for a slow caller, backlogs are bounded, failures stay local."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import numpy as np
 import pytest
@@ -155,15 +155,73 @@ async def test_a_device_that_fails_loses_the_calls_and_takes_no_more(
 ) -> None:
     session = await opened(engine)
 
-    def broken(frames: object) -> dict[int, object]:
-        raise RuntimeError("CUDA error: an illegal memory access was encountered")
-
-    monkeypatch.setattr(engine._ticker, "tick", broken)
+    monkeypatch.setattr(engine._ticker, "tick", failing_tick)
     session.push(NOISE)
     with pytest.raises(EngineLost, match="The device failed"):
         await take(session, 1)
     with pytest.raises(EngineUnavailable, match="restart the engine"):
         await engine.open(ROLE)
+
+
+def failing(*_: object) -> Iterator[None]:
+    raise RuntimeError("CUDA error: out of memory")
+    yield
+
+
+async def test_a_prompt_that_fails_loses_its_call_alone(engine: PersonaPlexEngine) -> None:
+    neighbour = await opened(engine)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine._ticker, "take_in", failing)
+        session = await engine.open(ROLE)
+        with pytest.raises(EngineLost, match="The device failed"):
+            await session.ready()
+    assert (engine.capacity().used, engine.failure, engine.counters.lost_calls) == (1, "", 1)
+    neighbour.push(NOISE)
+    assert len(await take(neighbour, 1)) == 1
+    await opened(engine)
+
+
+async def test_a_prompt_that_fails_with_its_device_is_no_prompt_s_failure(
+    engine: PersonaPlexEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that has failed for good fails in prompts first, where no call ticks."""
+    monkeypatch.setattr(engine._ticker, "take_in", failing)
+    monkeypatch.setattr(engine._ticker, "tick", failing_tick)
+    session = await engine.open(ROLE)
+    with pytest.raises(EngineLost, match="The device failed"):
+        await session.ready()
+    assert engine._loop is not None
+    await asyncio.to_thread(engine._loop._thread.join, 10)
+    assert "restart the engine" in engine.failure
+    with pytest.raises(EngineUnavailable, match="restart the engine"):
+        await engine.open(ROLE)
+
+
+async def test_a_call_that_comes_while_the_device_fails_is_refused(
+    engine: PersonaPlexEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await opened(engine)
+    ticker, loop = engine._ticker, engine._loop
+    assert ticker is not None
+    assert loop is not None
+    monkeypatch.setattr(ticker, "tick", failing_tick)
+    vacancy = engine._vacancy
+
+    def found_just_before(*_: object) -> object:
+        found = vacancy()
+        if not loop.failure:
+            session.push(NOISE)
+            loop._thread.join(10)
+        return found
+
+    monkeypatch.setattr(engine, "_vacancy", found_just_before)
+    with pytest.raises(EngineUnavailable, match="restart the engine"):
+        await engine.open(ROLE)
+    assert engine.capacity().used <= 1
+
+
+def failing_tick(frames: object) -> dict[int, object]:
+    raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
 
 async def test_fifty_calls_in_and_out_leave_no_slot_taken(engine: PersonaPlexEngine) -> None:
