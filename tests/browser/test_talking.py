@@ -227,7 +227,10 @@ def test_muted_is_silent_and_keys_are_pressed(page: Page, line: Line) -> None:
 
 
 def test_a_second_tab_is_told_to_wait(page: Page, context: BrowserContext) -> None:
-    begin(page)
+    page.goto(TALK)
+    page.get_by_role("button", name="Call", exact=True).dblclick()
+    expect(page.get_by_role("status")).to_have_text("Connected: speak.")
+    expect(page.get_by_role("alert")).to_be_hidden()
     with context.new_page() as other:
         other.goto(TALK)
         other.get_by_role("button", name="Call", exact=True).click()

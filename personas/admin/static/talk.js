@@ -40,8 +40,10 @@ window.addEventListener("pagehide", () => call?.leave());
 setInterval(() => call?.beganMs && (page.clock.textContent = clock(performance.now() - call.beganMs)), 250);
 
 function begin() {
+  page.begin.disabled = true; // a second click would find this tab in a call
   // One tab at a time: two would hear each other.
   navigator.locks.request("parley-test-call", { ifAvailable: true }, async (lock) => {
+    page.begin.disabled = false;
     if (!lock) return fail(SAY.elsewhere);
     call = new Call();
     show("calling");
