@@ -4,7 +4,7 @@ socket ─▶ claim (nonce, call, account) ─▶ session ─▶ pipeline … en
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -65,6 +65,14 @@ class Carried:
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What an answered call finds when its stream comes: its slot, and what else it asks for, being read meanwhile."""
+
+    session: DuplexSession
+    duties: Awaitable[Duties]
+
+
 async def claim_call(board: Switchboard, socket: MediaSocket) -> Call:
     """Find out which call a socket carries, before anything of it reaches the engine.
 
@@ -80,12 +88,12 @@ async def claim_call(board: Switchboard, socket: MediaSocket) -> Call:
 
 
 async def run_call(
-    board: Switchboard, socket: MediaSocket, call: Call, reserved: DuplexSession | None, end: CallEnd
+    board: Switchboard, socket: MediaSocket, call: Call, reserved: Reserved | None, end: CallEnd
 ) -> None:
     """Carry a claimed call to its end, whatever that is, and write its row; never raises.
 
-    ``reserved`` is the session opened when the call was answered; without one (another process answered it)
-    one is opened now, while the caller hears it ring. Whoever settles ``end`` ends the call.
+    Without a session ``reserved`` when the call was answered (another process did) one is opened now, while the
+    caller hears it ring. Whoever settles ``end`` ends the call.
     """
     structlog.contextvars.bind_contextvars(call_id=call.id)
     recorder = CallRecorder(call.id, board.calls, board.recordings)
@@ -97,8 +105,8 @@ async def run_call(
             log_failure(log, "call could not be started", error)
             end.settle(FAILED)
 
-    session = reserved or OpeningSession(_open_session(board, call), failed)
-    carried = await _converse(board, socket, call, session, recorder, end)
+    opened = reserved or Reserved(OpeningSession(_open_session(board, call), failed), duties_of(board, call))
+    carried = await _converse(board, socket, call, opened, recorder, end)
     ending = await end.wait()
     await _finish(board, socket, recorder, ending, carried)
     if ending.outcome in _TO_HANG_UP:
@@ -114,15 +122,15 @@ async def _open_session(board: Switchboard, call: Call) -> DuplexSession:
 
 
 async def _converse(
-    board: Switchboard, socket: MediaSocket, call: Call, session: DuplexSession, recorder: CallRecorder, end: CallEnd
+    board: Switchboard, socket: MediaSocket, call: Call, opened: Reserved, recorder: CallRecorder, end: CallEnd
 ) -> Carried:
     """Run the pipeline until ``end`` is settled; return how long it ran and what was measured."""
     loop = asyncio.get_running_loop()
     timers = [loop.call_later(board.max_call_s, end.settle, TIME_LIMIT)]
     try:
-        duties = await _duties(board, call)
+        duties = await opened.duties
         pipeline = CallPipeline(
-            socket, session, recorder, board.live, end, ready_timeout_s=board.ready_timeout_s, duties=duties
+            socket, opened.session, recorder, board.live, end, ready_timeout_s=board.ready_timeout_s, duties=duties
         )
         warning_s = board.patience.time_warning_s
         if 0 < 2 * warning_s < board.max_call_s:
@@ -139,11 +147,11 @@ async def _converse(
     finally:
         for timer in timers:
             timer.cancel()
-        await _close(session)
+        await _close(opened.session)
 
 
-async def _duties(board: Switchboard, call: Call) -> Duties:
-    """Read the card's menu and rules and the number's human; a call goes on without them."""
+async def duties_of(board: Switchboard, call: Call) -> Duties:
+    """Return the card's menu and rules and the number's human; a call that can't have them goes on without."""
     card, number = None, None
     try:
         async with asyncio.timeout(_DUTIES_WITHIN_S):

@@ -150,10 +150,12 @@ class CallStore(ScoreQueries):
                 update(CallRow)
                 .where(CallRow.id == call_id, CallRow.status == "ringing")
                 .values(status="live", answered_at=now, gateway=self.gateway)
+                .returning(CallRow)
             )
-            if call_id is None or _changed(await session.execute(live)) != 1:
+            row = (await session.execute(live)).scalar_one_or_none() if call_id else None
+            if row is None:
                 raise NonceRefused(await why_refused(session, carrier_call_id, account_id, _hash(nonce)))
-            return rows.call((await session.execute(select(CallRow).where(CallRow.id == call_id))).scalar_one())
+            return rows.call(row)
 
     async def finish(
         self,

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import structlog
 
-from agent.call import NONCE, Switchboard
+from agent.call import NONCE, Switchboard, duties_of
 from agent.duplex import DuplexError, DuplexSession, EngineFull, RolePrompt
 from agent.line.reservations import Reservations
 from agent.role import role_for
@@ -105,7 +105,7 @@ class Opening:
             await session.close()
             raise Refused("gateway_lost", "The call is carried elsewhere.")
         await self._reservations.release(new.carrier_call_id)
-        self._reservations.hold(new.carrier_call_id, session)
+        self._reservations.hold(new.carrier_call_id, session, duties_of(self._board, opened.call))
         instruction = ConnectStream({NONCE: opened.nonce}, part=new.part, say=say)
         self._answers[new.carrier_call_id] = instruction
         log.info("call answered", call_id=opened.call.id, persona=new.persona_slug, part=new.part)

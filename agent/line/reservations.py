@@ -1,9 +1,12 @@
 """Slots held for calls that were answered and whose media socket is on its way."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
+from agent.call import Reserved
 from agent.duplex import DuplexSession
+from agent.pipeline.attendant import Duties
 
 EXPIRES_S = 15.0
 CHECK_S = 1.0
@@ -30,24 +33,28 @@ class Reservations:
         self._is_taken_elsewhere = is_taken_elsewhere
         self._none_held = asyncio.Event()
         self._none_held.set()
-        self._held: dict[str, tuple[DuplexSession, asyncio.Task[None]]] = {}
+        self._held: dict[str, tuple[Reserved, asyncio.Task[None]]] = {}
 
-    def hold(self, call_id: str, session: DuplexSession) -> None:
-        """Keep a session until its call takes it."""
+    def hold(self, call_id: str, session: DuplexSession, reading: Coroutine[Any, Any, Duties]) -> None:
+        """Keep a session until its call takes it; ``reading`` what else it asks for begins now, and raises nothing.
+
+        A call whose stream has come waits for it in silence, and all the longer the more of them begin together.
+        """
         self._none_held.clear()
-        self._held[call_id] = session, self._group.create_task(self._expire(call_id))
+        reserved = Reserved(session, self._group.create_task(reading))
+        self._held[call_id] = reserved, self._group.create_task(self._expire(call_id))
 
-    def take(self, call_id: str) -> DuplexSession | None:
-        """Hand a session over; None if this process holds none for the call."""
+    def take(self, call_id: str) -> Reserved | None:
+        """Hand over what is held for a call; None if this process holds nothing."""
         held = self._held.pop(call_id, None)
         if held is None:
             return None
-        session, clock = held
+        reserved, clock = held
         if clock is not asyncio.current_task():
             clock.cancel()
         if not self._held:
             self._none_held.set()
-        return session
+        return reserved
 
     @property
     def count(self) -> int:
@@ -60,8 +67,8 @@ class Reservations:
 
     async def release(self, call_id: str) -> None:
         """Free a call's slot, if it holds one."""
-        if session := self.take(call_id):
-            await session.close()
+        if reserved := self.take(call_id):
+            await reserved.session.close()
 
     async def release_all(self) -> list[str]:
         """Free every slot; return whose they were."""

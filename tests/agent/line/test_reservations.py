@@ -7,6 +7,7 @@ import pytest
 from agent.engines.loopback import LoopbackEngine
 from agent.line import reservations
 from agent.line.reservations import Reservations
+from agent.pipeline.attendant import Duties
 from agent.role import role_for
 from tests.agent.exchange import card
 
@@ -16,8 +17,12 @@ def quick_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reservations, "CHECK_S", 0.05)
 
 
+async def nothing_more() -> Duties:
+    return Duties()
+
+
 async def hold(held: Reservations, engine: LoopbackEngine) -> None:
-    held.hold("CA1", await engine.open(role_for(card(), None)))
+    held.hold("CA1", await engine.open(role_for(card(), None)), nothing_more())
     assert engine.capacity().used == held.count == 1
 
 
@@ -62,7 +67,10 @@ async def test_a_slot_that_is_taken_stays_with_its_call() -> None:
     async with asyncio.TaskGroup() as group:
         held = Reservations(group, on_expired, 0.1)
         await hold(held, engine)
-        assert held.take("CA1") is not None
+        await asyncio.sleep(0)
+        taken = held.take("CA1")
+        assert taken is not None
+        assert taken.duties.done()  # before the call has come
         await held.until_none()
         await asyncio.sleep(0.2)
     assert engine.capacity().used == 1
