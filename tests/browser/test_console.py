@@ -64,12 +64,24 @@ def test_calls_are_listed_filtered_and_paged(page: Page) -> None:
     assert rows.first.locator("a").get_attribute("href") == first
 
 
+def test_a_list_that_loads_itself_again_keeps_the_keyboards_place(page: Page) -> None:
+    page.clock.install()
+    page.goto("/calls")
+    link = page.locator("#calls tbody tr a").nth(1)
+    link.focus()
+    page.evaluate("document.querySelector('#calls .ending').textContent = 'from before'")
+    page.clock.fast_forward(5_000)
+    expect(page.locator("#calls .ending").first).not_to_have_text("from before")
+    expect(link).to_be_focused()
+
+
 def test_a_recording_plays_from_the_turn_that_was_chosen(page: Page, site) -> None:
     page.goto(f"/calls/{site.calls['whole']}")
     page.locator("#player.ready").wait_for()
     expect(page.locator("#wave canvas").first).to_be_visible()
     expect(page.locator("#clock")).to_have_text("0:00 / 0:42")
 
+    expect(page).to_have_title(re.compile(r"Call of [-0-9]{10} [:0-9]{5}: Dental office front desk · Parley"))
     page.locator("#turn-7").get_by_role("button").click()
     expect(page.locator("#clock")).to_have_text(re.compile("0:2[3-9] / 0:42"))
     expect(page.locator("#turn-7")).to_have_class(re.compile("current"))
