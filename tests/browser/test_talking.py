@@ -324,6 +324,28 @@ def test_a_lost_connection_is_told(page: Page, line: Line) -> None:
     assert line.row(call_id).outcome == "stream_failed"
 
 
+@pytest.mark.parametrize(
+    "change", ["address.pathname = '/browser/nothing'", "address.searchParams.set('Account', 'somebody')"]
+)
+def test_a_socket_that_is_not_opened_is_told(context: BrowserContext, line: Line, change: str) -> None:
+    with context.new_page() as page:  # it complains of the socket itself
+        page.add_init_script(
+            "const Real = WebSocket; window.WebSocket = class extends Real {"
+            f"constructor(address) {{ address = new URL(address); {change}; super(address); }} }}"
+        )
+        page.goto(TALK)
+        page.get_by_role("button", name="Call", exact=True).click()
+        expect(page.get_by_role("alert")).to_contain_text("may not let WebSockets pass")
+    assert line.where.state.engine.capacity().used == 0
+
+
+def test_a_request_that_is_refused_says_why(page: Page) -> None:
+    page.route("**/browser/voice", lambda route: route.continue_(post_data=f"{route.request.post_data}0"))
+    page.goto(TALK)
+    page.get_by_role("button", name="Call", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("was not signed by this server")
+
+
 def test_the_browsers_sound_is_the_telephones(page: Page) -> None:
     page.goto(TALK)
     samples = np.arange(-32_768, 32_768, dtype=np.int16)

@@ -14,6 +14,8 @@ const SAY = {
   elsewhere: "Another tab of this browser is in a test call: hang up there first.",
   signedOut: "You are signed out: reload this page, sign in and call again.",
   unanswered: "The server did not answer: check that it runs, and call again.",
+  failed: "The server could not begin the call: reload this page and call again; the server’s log says why.",
+  unopened: "No sound could be sent to the server: a proxy on the way may not let WebSockets pass.",
   dropped: "The connection to the server was lost, and the call ended with it.",
   unplugged: "The microphone was unplugged or switched off, which ended the call.",
 };
@@ -51,7 +53,7 @@ function begin() {
       await call.run();
     } catch (error) {
       if (!(error instanceof Trouble)) console.error(error);
-      call.problem ??= error instanceof Trouble ? error.message : SAY.unanswered;
+      call.problem ??= error instanceof Trouble ? error.message : SAY.failed;
     } finally {
       await call.end();
       show("over");
@@ -149,7 +151,7 @@ class Call {
     const answer = await fetched(page.form.action, form, { Accept: "application/json" });
     if (answer.status === 401 || answer.status === 403) throw new Trouble(SAY.signedOut);
     const dialled = await answer.json().catch(() => ({}));
-    if (!answer.ok) throw new Trouble(dialled.refused ?? SAY.unanswered);
+    if (!answer.ok) throw new Trouble(dialled.refused ?? SAY.failed);
     return dialled;
   }
 
@@ -159,7 +161,7 @@ class Call {
       [this.#dialled.header]: signed.signature,
     });
     const text = await answer.text();
-    if (!answer.ok) throw new Trouble(answer.status === 403 ? text : SAY.unanswered);
+    if (!answer.ok) throw new Trouble(reasonOf(text) ?? SAY.failed);
     const document = new DOMParser().parseFromString(text, "application/xml");
     const stream = document.querySelector("Stream");
     if (stream) {
@@ -177,7 +179,9 @@ class Call {
     address.protocol = address.protocol.replace("http", "ws");
     const socket = new WebSocket(address);
     this.#socket = socket;
+    let lost = SAY.unopened;
     socket.addEventListener("open", () => {
+      lost = SAY.dropped;
       const { call_id, account } = this.#dialled;
       this.#send({ event: "start", call: call_id, account, parameters });
       this.#phone.port.postMessage({ begin: true });
@@ -185,7 +189,7 @@ class Call {
     });
     socket.addEventListener("message", ({ data }) => this.#fromServer(JSON.parse(data)));
     socket.addEventListener("close", ({ code, reason }) => {
-      if (code !== 1000 && !this.#isLeaving) this.problem ??= reason || SAY.dropped;
+      if (code !== 1000 && !this.#isLeaving) this.problem ??= reason || lost;
       this.#over.resolve();
     });
   }
@@ -227,6 +231,15 @@ async function fetched(address, body, headers) {
     return await fetch(address, { method: "POST", body, headers, signal: AbortSignal.timeout(ANSWERS_MS) });
   } catch {
     throw new Trouble(SAY.unanswered);
+  }
+}
+
+// What a refusal says for people; undefined if it says nothing.
+function reasonOf(text) {
+  try {
+    return JSON.parse(text).detail;
+  } catch {
+    return undefined;
   }
 }
 
