@@ -28,6 +28,9 @@ _MOST_REASON_BYTES = 123  # RFC 6455 5.5
 
 _NORMAL, _GOING_AWAY, _POLICY, _FAILED, _TRY_LATER = 1000, 1001, 1008, 1011, 1013
 
+_ENDED_BELOW = {_POLICY: "too_much", 1012: "stopped"}
+"""What fair_socket closes with, having told the client why; clients close with other codes."""
+
 E = TypeVar("E", bound=Exception)
 
 log = structlog.get_logger(__name__)
@@ -109,8 +112,7 @@ class Chat:
     async def _receive(self) -> bytes | str:
         event = await self._socket.receive()
         if event["type"] == "websocket.disconnect":
-            # Clients close with other codes: this one is fair_socket's, which has told the client why.
-            raise _Ended("too_much" if event.get("code") == _POLICY else "client_left")
+            raise _Ended(_ENDED_BELOW.get(event.get("code", 0), "client_left"))
         data = event.get("bytes")
         return event.get("text") or "" if data is None else data
 

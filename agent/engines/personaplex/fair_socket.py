@@ -28,7 +28,7 @@ CLOSE_S = 3.0
 PATIENCE_S = 15.0
 """How long a client may stay ahead of its turns, or behind with its reading, before its slot goes to others."""
 
-_POLICY = 1008
+_POLICY, _STOPPED = 1008, 1012
 _TOO_MUCH = "More came than a call can need, or nothing was read."
 
 _SHARE = 0.1
@@ -97,12 +97,27 @@ class FairSocket(WebSocketsSansIOProtocol):
         """End the call at once; its client has ``CLOSE_S`` to read why, though nothing of it is read any more."""
         if self.close_sent or self.transport.is_closing():
             return
-        self._is_cut_off = self.close_sent = True
+        self._is_cut_off = True
         self.transport.pause_reading()
-        self.conn.fail(_POLICY, _TOO_MUCH)
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": _POLICY, "reason": _TOO_MUCH})
+        self._end(_POLICY, _TOO_MUCH)
         self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+
+    def _end(self, code: int, reason: str) -> None:
+        """Tell both sides of the call that it is over."""
+        self.close_sent = True
+        self.conn.fail(code, reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+
+    def shutdown(self) -> None:
+        """End the call when the server stops, as uvicorn does, but with a reason."""
+        if self.close_sent or not self.handshake_complete:
+            super().shutdown()
+            return
+        self._calm()
+        self.stop_keepalive()
+        self._end(_STOPPED, "The engine is being stopped.")
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._calm()

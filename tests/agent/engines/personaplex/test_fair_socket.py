@@ -18,6 +18,8 @@ TAKEN_OVER = {
     "connection_made": ["transport"],
     "connection_lost": ["exc"],
     "data_received": ["data"],
+    "shutdown": [],
+    "stop_keepalive": [],
     "pause_writing": [],
     "resume_writing": [],
     "receive": [],

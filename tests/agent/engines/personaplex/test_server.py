@@ -10,9 +10,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from agent.duplex import FRAME_SAMPLES, AgentFrame, EngineUnavailable, Sampling
+from agent.engines.loopback import LoopbackEngine
 from agent.engines.personaplex.chat import Limits
 from agent.engines.personaplex.server import DEFAULT_TEXT, ServerOptions, create_app
-from tests.agent.engines.chat_server import calling, closing, free, served, tone
+from tests.agent.engines.chat_server import Client, calling, closing, free, served, served_beside, tone
 from tests.agent.exchange import TONE, ScriptedEngine
 
 pytest.importorskip("sphn", reason="sphn is not installed; pip install 'parley[remote]'")
@@ -164,6 +165,15 @@ async def test_a_lost_session_is_told() -> None:
     async with served(engine) as address, calling(address) as client:
         await client.say(tone(1))
         assert await closing(client) == (1011, "The device failed.")
+
+
+async def test_a_server_that_stops_says_so_and_frees_its_slots() -> None:
+    engine = LoopbackEngine(slots=2, delay_frames=0)
+    with served_beside(engine) as address:
+        client = await connect(f"ws://{address}/api/chat")
+        await client.recv()
+    assert engine.capacity().used == 0
+    assert await closing(Client(client)) == (1012, "The engine is being stopped.")
 
 
 async def test_a_failed_device_is_told_to_who_restarts_the_process() -> None:
