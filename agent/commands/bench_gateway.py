@@ -131,12 +131,13 @@ def _print(found: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     else:
-        columns = ("", "calls", "CPU a call, %", "memory a call, MB", "latency p50 / p95 / p99, ms", "out / in")
-        table = Table(*columns, "loop lag p95, ms", title="Gateway: one process, one core")
+        columns = ("", "calls", "CPU a call, %", "memory a call, MB", "latency p50 / p95 / p99, ms")
+        columns += ("of first bursts p50 / p95 / max, ms", "out / in", "loop lag p95, ms")
+        table = Table(*columns, title="Gateway: one process, one core")
         for name, some in rows.items():
             for row in some:
-                latency = " / ".join(str(row["latency_ms"][name]) for name in ("p50", "p95", "p99"))
-                cells = (row["calls"], row["cpu_per_call_pct"], row["memory_per_call_mb"], latency)
+                latency, first = (" / ".join(map(str, row[key].values())) for key in ("latency_ms", "first_burst_ms"))
+                cells = (row["calls"], row["cpu_per_call_pct"], row["memory_per_call_mb"], latency, first)
                 table.add_row(name, *map(str, (*cells, row["real_time_ratio"], row["loop_lag_ms"]["p95"])))
         Console().print(table)
     load = figures.load_figures(found)
