@@ -18,7 +18,6 @@ from personas.tables import NumberRow, PersonaRow, PersonaVersionRow
 from personas.versions import PersonaVersion
 
 _FIELDS = tuple(part.name for part in fields(NumberSettings) if part.name not in ("number", "persona_slug"))
-
 _WORDS = {OPEN, VOICEMAIL, MESSAGE}  # what else than a persona callers may meet out of hours
 
 
@@ -51,7 +50,7 @@ class NumberQueries:
             NumberChanged: the number is set to something else than ``base``, and than what is being saved.
         """
         check_settings(settings)
-        slugs = {settings.persona_slug, settings.out_of_hours} - _WORDS
+        slugs = {settings.persona_slug} | ({settings.out_of_hours} - _WORDS)
         async with self._database.session() as session:
             ids = {slug: await lock(session, slug) for slug in sorted(slugs)}  # one order: no two can deadlock
             values = {name: value for name, value in asdict(settings).items() if name in _FIELDS}

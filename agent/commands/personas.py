@@ -150,7 +150,7 @@ def set_(
     """Let a persona answer a phone number, and say what happens where it can't; what is not given stays as it is."""
     from dataclasses import replace
 
-    from personas.numbers import NumberSettings, check_number
+    from personas.numbers import NumberSettings, check_number, settings_hash
 
     plain = check_number(number)
     given = {
@@ -165,8 +165,9 @@ def set_(
     changes = {name: value for name, value in given.items() if value is not None}
 
     async def save(store: "PersonaStore") -> None:
-        before = await store.number_settings(plain) or NumberSettings(plain, persona)
-        await store.save_number(replace(before, persona_slug=persona, **changes))
+        known = await store.number_settings(plain)
+        settings = replace(known or NumberSettings(plain, persona), persona_slug=persona, **changes)
+        await store.save_number(settings, base=settings_hash(known) if known else "")
 
     _with_store(save)
     typer.echo(f"{plain} is answered by {persona}.")

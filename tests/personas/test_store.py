@@ -249,6 +249,16 @@ async def test_of_two_who_change_one_number_at_once_one_is_told(store: PersonaSt
     assert kept == (None if done[3] is None else wanted[done.index(None)])
 
 
+async def test_a_persona_may_be_called_like_a_word_for_the_night(store: PersonaStore) -> None:
+    await store.import_cards([DENTAL, BANK.model_copy(update={"slug": "message"})])
+    night = NumberSettings("+15550100", DENTAL.slug, out_of_hours="message")
+    for settings in (night, NumberSettings("+15550101", "message", out_of_hours="message")):
+        await store.save_number(settings)
+        assert await store.number_settings(settings.number) == settings
+    await store.clear_number("+15550101")
+    await store.archive("message")  # the night is a sentence, not this persona
+
+
 async def test_personas_of_a_number_are_locked_in_one_order(store: PersonaStore) -> None:
     await store.import_cards([DENTAL, BANK])
     pairs = ((DENTAL.slug, BANK.slug), (BANK.slug, DENTAL.slug)) * 5

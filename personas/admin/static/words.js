@@ -37,6 +37,7 @@ export class Words {
     head.append(span("turn-side", names[line.side]), span("num text-secondary", clock(line.at_ms)));
     const text = document.createElement("p");
     text.className = "turn-text";
+    text.dir = "auto"; // from right to left where the words are
     element.append(head, text);
     this.#list.append(element);
     return { side: line.side, element };
