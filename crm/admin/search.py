@@ -21,7 +21,7 @@ from crm.store import CallStore
 from personas.errors import BadNumber
 from personas.numbers import check_number
 
-LONGEST = 64
+LONGEST = 256  # as long as a caller's address may be
 NOT_WHOLE = (
     "A number is looked for whole, with its country code, e.g. +49 30 1234567 or 0049 30 1234567; "
     "a call also by its id or the carrier's."
@@ -69,7 +69,7 @@ def _caller(text: str) -> str:
 
 def _readable(text: str) -> str:
     """Return text without what can't be seen: numbers that are copied bring marks of direction with them."""
-    shown = unicodedata.normalize("NFKC", text)[: 2 * LONGEST]
+    shown = unicodedata.normalize("NFKC", text)[:LONGEST]
     return "".join(each for each in shown if unicodedata.category(each) not in ("Cf", "Cc")).strip()
 
 

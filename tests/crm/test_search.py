@@ -111,6 +111,14 @@ async def test_a_call_is_found_by_its_ids(client: httpx.AsyncClient, store: Call
     assert f'href="/calls?caller_of={call_id}"' in (await client.get(f"/calls/{call_id}")).text
 
 
+async def test_a_long_address_of_sip_is_logged_and_found(
+    client: httpx.AsyncClient, store: CallStore, new_call: NewCalls
+) -> None:
+    address = f"sip:{'a' * 240}@example.com"
+    call_id = await opened(store, new_call(from_number=address, to_number=address))
+    assert (await find(client, address)).headers["location"] == f"/calls?caller_of={call_id}"
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("sought", "why"),
