@@ -10,7 +10,7 @@ from rich.table import Table
 
 from agent.bench.answers import Answer
 from agent.bench.floor import Burst, floor_figures
-from agent.bench.live import Onset
+from agent.bench.line import Onset
 
 _IN_JSON = ("card", "kind", "voice", "snr_db", "asked", "heard", "expected", "topics")
 

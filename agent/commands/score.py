@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from crm.call import Scorecard
-    from crm.scoring.controls import ProvenJudge, Tried
+    from crm.scoring.controls import Tried
     from crm.store import CallStore
     from personas.store import PersonaStore
 
@@ -60,11 +60,12 @@ def score(
 
 async def _score(call_id: str, every: bool) -> "dict[str, Scorecard | str]":
     """Each call's scorecard, or the sentence that says why it has none."""
+    from agent.judging import settings_judge
     from crm.errors import CrmError
     from crm.scoring import score_and_store
 
     results: dict[str, Scorecard | str] = {}
-    async with _stores() as (store, personas), _judge() as judge:
+    async with _stores() as (store, personas), settings_judge() as judge:
         if judge:
             try:
                 await judge.prove()
@@ -87,6 +88,7 @@ async def _follow(as_json: bool, beside: bool) -> None:
     import signal
     import sys
 
+    from agent.judging import settings_judge
     from agent.logs import configure_logging
     from agent.settings import settings
     from crm.scoring.following import score_as_they_end
@@ -103,39 +105,20 @@ async def _follow(as_json: bool, beside: bool) -> None:
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     if beside:
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
-    async with _stores() as (store, personas), _judge() as judge:
+    async with _stores() as (store, personas), settings_judge() as judge:
         await score_as_they_end(store, personas, stop, tell, judge=judge)
 
 
 async def _controls() -> "list[Tried]":
     """What the settings' judge makes of the control cases."""
+    from agent.judging import settings_judge
     from crm.errors import JudgeUnavailable
     from crm.scoring.controls import tried
 
-    async with _judge() as judge:
+    async with settings_judge() as judge:
         if judge is None:
             raise JudgeUnavailable("There is no judge: set PARLEY_JUDGE_BASE_URL and PARLEY_JUDGE_MODEL.")
         return await tried(judge.judge)
-
-
-@asynccontextmanager
-async def _judge() -> "AsyncIterator[ProvenJudge | None]":
-    """The settings' judge, which has yet to prove itself; None where none is set."""
-    from agent.settings import settings
-    from crm.scoring.controls import ProvenJudge
-    from crm.scoring.judge import Judge
-
-    given = settings()
-    if not given.judge_base_url:
-        yield None
-        return
-    judge = Judge(
-        given.judge_base_url, given.judge_model, given.judge_api_key.get_secret_value(), given.judge_timeout_s
-    )
-    try:
-        yield ProvenJudge(judge, given.data_dir)
-    finally:
-        await judge.close()
 
 
 @asynccontextmanager
