@@ -1,15 +1,19 @@
 """How many calls a device holds: free memory, what one call takes, what the rest needs."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 import torch
+from torch import nn
 
-from agent.engines.personaplex.checkpoint import Models
 from agent.engines.personaplex.errors import CheckpointError
 from agent.engines.personaplex.model.temporal import WIDENED_SLOTS
 from agent.engines.personaplex.slots import ring_bytes
 from agent.engines.personaplex.state import NARROW
+
+if TYPE_CHECKING:
+    from agent.engines.personaplex.checkpoint import Models
 
 CPU_SLOTS = 4
 """Where nothing else is said; a CPU is for trying things."""
@@ -24,14 +28,14 @@ WORKING_BYTES = {"cuda": GIB, "cpu": GIB // 4}
 log = structlog.get_logger(__name__)
 
 
-def slot_bytes(models: Models, dtype: torch.dtype) -> int:
+def slot_bytes(models: "Models", dtype: torch.dtype) -> int:
     """Return what one slot takes, keys and values in ``dtype``."""
     config = models.lm.config
     codec = models.mimi.encoder_state(1).byte_count() + models.mimi.decoder_state(1).byte_count()
     return ring_bytes(config, dtype) + codec
 
 
-def reserved_bytes(models: Models, dtype: torch.dtype, *, spare: bool) -> int:
+def reserved_bytes(models: "Models", dtype: torch.dtype, *, spare: bool) -> int:
     """Return what must stay free beside the slots; ``spare`` is one more ring, for re-anchoring."""
     config, weight = models.lm.config, models.lm.dtype
     is_widened = dtype == NARROW and not models.lm.kernels
@@ -52,7 +56,22 @@ def free_bytes(device: torch.device) -> int | None:
     return int(sizes["MemAvailable"].removesuffix("kB")) * 1024
 
 
-def slots_that_fit(models: Models, wanted: int, dtype: torch.dtype, *, spare: bool, free: int | None) -> int:
+def check_weights(model: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+    """Find out whether a model that holds nothing yet (on ``meta``) fits; a CPU's process would be killed unasked.
+
+    Raises:
+        CheckpointError: it does not.
+    """
+    free = free_bytes(device)
+    needed = dtype.itemsize * sum(tensor.numel() for tensor in model.state_dict().values())
+    if free is not None and needed > free:
+        raise CheckpointError(
+            f"The weights take {needed / GIB:.1f} GiB, and {device} has {free / GIB:.1f} GiB free: "
+            "take a device with more memory."
+        )
+
+
+def slots_that_fit(models: "Models", wanted: int, dtype: torch.dtype, *, spare: bool, free: int | None) -> int:
     """Return ``wanted`` slots, or as many as fit if 0 are, on a CPU four at most.
 
     Args:

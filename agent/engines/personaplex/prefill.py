@@ -40,6 +40,11 @@ class RingImage:
     def steps(self) -> int:
         return self.parts[0].shape[1]
 
+    @staticmethod
+    def bytes_of(rings: Sequence[KVRing], steps: int) -> int:
+        """Return what an image of so many steps takes."""
+        return steps * sum(part[0, :, 0].numel() * part.element_size() for ring in rings for part in ring.parts)
+
     @property
     def byte_count(self) -> int:
         return sum(tensor.numel() * tensor.element_size() for tensor in self.parts)
@@ -64,18 +69,18 @@ class ImageCache:
             self._images.move_to_end(key)
         return image
 
-    def put(self, key: Hashable, image: RingImage) -> None:
-        """Keep an image; one that is larger than the whole cache is not kept."""
-        self.drop(key)
-        if image.byte_count > self.most_bytes:
+    def keep(self, key: Hashable, rings: Sequence[KVRing], slot: int, steps: int) -> None:
+        """Keep a slot's first steps, unless they are larger than the whole cache; others go before they are copied."""
+        self._drop(key)
+        needed = RingImage.bytes_of(rings, steps)
+        if needed > self.most_bytes:
             return
-        self._images[key] = image
-        self.byte_count += image.byte_count
-        while self.byte_count > self.most_bytes:
-            _, oldest = self._images.popitem(last=False)
-            self.byte_count -= oldest.byte_count
+        while self.byte_count + needed > self.most_bytes:
+            self._drop(next(iter(self._images)))
+        self._images[key] = RingImage.take(rings, slot, steps)
+        self.byte_count += needed
 
-    def drop(self, key: Hashable) -> None:
+    def _drop(self, key: Hashable) -> None:
         if key in self._images:
             self.byte_count -= self._images.pop(key).byte_count
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from agent.engines.personaplex.config import SHAPES
+from agent.engines.personaplex.memory import check_weights
 from agent.engines.personaplex.mimi.codec import Mimi
 from agent.engines.personaplex.model.layers import settle
 from agent.engines.personaplex.model.lm import PersonaPlexLM
@@ -25,11 +26,15 @@ def random_models(
     Args:
         fused: see ``layers.settle``.
         drawn_on: the device whose random numbers are used, another's differ; ``device`` if there is none.
+
+    Raises:
+        CheckpointError: the weights do not fit on the device.
     """
     lm_config, mimi_config = SHAPES[shape]
     generator = torch.Generator(drawn_on or device).manual_seed(seed)
     with torch.device("meta"):
         lm, mimi = PersonaPlexLM(lm_config), Mimi(mimi_config)
+    check_weights(lm, device, dtype)
     _fill(lm, dtype, generator)
     _fill(mimi, torch.float32, generator)
     lm, mimi = lm.to(device), mimi.to(device)
@@ -40,8 +45,7 @@ def random_models(
 
 @torch.no_grad()
 def _fill(model: nn.Module, dtype: torch.dtype, generator: torch.Generator) -> None:
-    model.to_empty(device=generator.device)
-    model.to(dtype)
+    model.to(dtype).to_empty(device=generator.device)
     for name, tensor in model.state_dict().items():
         scale = _scale(name, tensor)
         if scale is None:

@@ -22,7 +22,7 @@ from agent.engines.personaplex.config import CODEBOOKS, SILENCE_FRAMES
 from agent.engines.personaplex.errors import PromptError
 from agent.engines.personaplex.graph import Step
 from agent.engines.personaplex.memory import CACHE_BYTES
-from agent.engines.personaplex.prefill import CHUNK_STEPS, ImageCache, Prefill, RingImage
+from agent.engines.personaplex.prefill import CHUNK_STEPS, ImageCache, Prefill
 from agent.engines.personaplex.prompt import PromptSteps, Voice, prompt_steps, wrap
 from agent.engines.personaplex.sampler import MOST_TOP_K
 from agent.engines.personaplex.slots import EngineState, empty_rings
@@ -217,10 +217,10 @@ class Ticker:
             prefill.advance(min(CHUNK_STEPS, before_text) if before_text > 0 else CHUNK_STEPS)
             self._note(slot, prefill.taken)
             if prefill.taken == steps.voice_steps:
-                self.images.put(voice_key, RingImage.take(self.state.rings, slot, prefill.taken))
+                self.images.keep(voice_key, self.state.rings, slot, prefill.taken)
             yield
         if prompt_key not in self.images:
-            self.images.put(prompt_key, RingImage.take(self.state.rings, slot, steps.steps))
+            self.images.keep(prompt_key, self.state.rings, slot, steps.steps)
 
     def _note(self, slot: int, taken: int) -> None:
         """A slot that is not live writes where its next step will: past what the prompt has filled."""

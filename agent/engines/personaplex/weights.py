@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from agent.engines.personaplex.config import CODEBOOKS, LMConfig, MimiConfig
 from agent.engines.personaplex.errors import CheckpointError
+from agent.engines.personaplex.memory import check_weights
 from agent.engines.personaplex.mimi.codec import Mimi
 from agent.engines.personaplex.model.layers import settle
 from agent.engines.personaplex.model.lm import PersonaPlexLM
@@ -58,6 +59,7 @@ def _load(path: Path, build: Callable[[], Module], device: torch.device, dtype: 
     with _opened(path) as file:
         names = set(file.keys())
         _check_names(path, names, set(slots))
+        check_weights(module, device, dtype)
         for name, (owner, member, expected) in slots.items():
             tensor = _read(path, file, name, expected).to(device=device, dtype=dtype)
             if isinstance(expected, nn.Parameter):

@@ -1,7 +1,10 @@
 """How many calls fit, with the arithmetic in the refusal; keys and values in 8 bits, and how far off they are."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from agent.duplex import EngineUnavailable, load_engine
@@ -9,11 +12,13 @@ from agent.engines.personaplex.checkpoint import Models, load_models
 from agent.engines.personaplex.config import SHAPES
 from agent.engines.personaplex.errors import CheckpointError
 from agent.engines.personaplex.memory import GIB, free_bytes, reserved_bytes, slot_bytes, slots_that_fit
+from agent.engines.personaplex.mimi.codec import Mimi
 from agent.engines.personaplex.prefill import Prefill, RingImage
 from agent.engines.personaplex.prompt import Voice, prompt_steps
 from agent.engines.personaplex.slots import EngineState, empty_rings, ring_bytes
 from agent.engines.personaplex.state import NARROW, KVRing, visible
 from agent.engines.personaplex.step import advance
+from agent.engines.personaplex.weights import load_mimi
 
 CPU = torch.device("cpu")
 MODELS = load_models("tiny", "", CPU, torch.float32)
@@ -61,6 +66,21 @@ def test_a_cpu_takes_four_slots_unless_told_otherwise() -> None:
     assert slots_that_fit(MODELS, 9, torch.float32, spare=True, free=None) == 9
     free = free_bytes(CPU)
     assert free is None or free > 1_000_000
+
+
+def test_weights_that_do_not_fit_are_told_before_they_are_read(tmp_path: Path, monkeypatch) -> None:
+    with torch.device("meta"):
+        stored = Mimi(SHAPES["tiny"][1]).state_dict()
+    save_file({name: torch.zeros(tensor.shape) for name, tensor in stored.items()}, tmp_path / "mimi.safetensors")
+    monkeypatch.setattr("agent.engines.personaplex.memory.free_bytes", lambda device: 30_000)
+    sentence = r"^The weights take 0\.0 GiB, and cpu has 0\.0 GiB free: take a device with more memory\.$"
+    with pytest.raises(CheckpointError, match=sentence):
+        load_mimi(tmp_path / "mimi.safetensors", SHAPES["tiny"][1], CPU)
+    with pytest.raises(CheckpointError, match=sentence):
+        load_models("tiny", "", CPU, torch.float32)
+    monkeypatch.setattr("agent.engines.personaplex.memory.free_bytes", lambda device: 15 * GIB)
+    with pytest.raises(CheckpointError, match=r"take 2\d\.\d GiB, and cpu has 15\.0 GiB"):
+        load_models("published", "", CPU, torch.float32)
 
 
 async def test_an_engine_with_more_slots_than_memory_does_not_start() -> None:

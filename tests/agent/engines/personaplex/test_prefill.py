@@ -11,6 +11,7 @@ from agent.engines.personaplex.prefill import ImageCache, Prefill, RingImage
 from agent.engines.personaplex.prompt import PromptSteps, Voice, check_voice, prompt_steps, wrap
 from agent.engines.personaplex.random_models import random_models
 from agent.engines.personaplex.slots import EngineState
+from agent.engines.personaplex.state import NARROW, KVRing
 from agent.engines.personaplex.step import advance, reach_of, tick
 
 CPU = torch.device("cpu")
@@ -150,24 +151,37 @@ def test_bfloat16_models_and_rings_take_any_voice(voice: Voice) -> None:
     assert said.tokens.shape == (1, 9)
 
 
-def image(steps: int) -> RingImage:
-    return RingImage([torch.zeros(2, steps, 4), torch.zeros(2, steps, 4)])
+@pytest.mark.parametrize("dtype", [torch.float32, NARROW])
+def test_the_cache_keeps_to_its_bytes_and_drops_what_was_not_used(dtype: torch.dtype, monkeypatch) -> None:
+    rings = [KVRing.empty(2, 3, 40, 4, CPU, dtype) for _ in range(2)]
 
+    def size(steps: int) -> int:
+        return RingImage.take(rings, 1, steps).byte_count
 
-def test_the_cache_keeps_to_its_bytes_and_drops_what_was_not_used() -> None:
-    cache = ImageCache(most_bytes=3 * image(10).byte_count)
+    cache, take = ImageCache(most_bytes=size(30)), RingImage.take
+
+    def taken(rings: list[KVRing], slot: int, steps: int) -> RingImage:
+        image = take(rings, slot, steps)
+        assert cache.byte_count + image.byte_count <= cache.most_bytes  # while both are there, too
+        return image
+
+    monkeypatch.setattr(RingImage, "take", taken)
     for name in "abc":
-        cache.put(name, image(10))
+        cache.keep(name, rings, 1, 10)
     assert cache.get("a") is not None
-    cache.put("d", image(10))
+    cache.keep("d", rings, 1, 10)
     assert [name in cache for name in "abcd"] == [True, False, True, True]
     assert cache.get("b") is None
-    cache.put("e", image(25))
+    cache.keep("d", rings, 1, 10)
+    assert len(cache) == 3
+    cache.keep("e", rings, 1, 25)
     assert [name in cache for name in "abcde"] == [False, False, False, False, True]
-    cache.put("f", image(31))
+    cache.keep("f", rings, 1, 31)
     assert "f" not in cache
-    assert cache.byte_count == image(25).byte_count
+    assert cache.byte_count == take(rings, 1, 25).byte_count
     assert (cache.hits, cache.misses) == (1, 1)
+    cache.keep("g", rings, 1, 30)
+    assert (len(cache), cache.byte_count) == (1, cache.most_bytes)
 
 
 def test_text_is_wrapped_once() -> None:
