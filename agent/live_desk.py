@@ -5,6 +5,7 @@ page ─▶ LiveDesk ─┬▶ LiveCalls.control                      this proce
                   └▶ CallStore.request_ending ─▶ Carrier.redirect ─▶ the carrier asks what comes next
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from agent.live import LiveCalls, LiveEvent, Noted, Spoke
@@ -13,16 +14,17 @@ from crm.call import AskedEnding, Call, CallEvent, Handoff
 from crm.store import CallStore
 from personas.store import PersonaStore
 from telephony.carrier import Carrier
-from telephony.errors import CarrierUnavailable
+from telephony.errors import CarrierSilent, CarrierUnavailable
 
 ELSEWHERE = (
     "Another process carries this call, and without the account SID and auth token of the carrier "
     "(PARLEY_TWILIO_ACCOUNT_SID, PARLEY_TWILIO_AUTH_TOKEN) it can't be reached from here."
 )
 NOBODY = "The number that was called has no human; type a number, or set one with `parley numbers set … --human …`."
-REFUSED = "operator_refused"
+REFUSED, UNANSWERED = "operator_refused", "operator_unanswered"
 TEST_ELSEWHERE = "Another process carries this test call; it is ended on the page on which it was begun."
 OVER = "The call is over already."
+_DONE_WITHIN_S = 1.0
 
 
 def line_of(event: LiveEvent) -> LiveLine | None:
@@ -84,10 +86,15 @@ class LiveDesk:
         if not await self._calls.request_ending(call.id, asked):
             raise LiveRefused(OVER)
         await self._calls.add_events(call.id, [event])
+        kind, refusal = REFUSED, ""
         try:
-            refusal = "" if await self._carrier.redirect(call.carrier_call_id, part=call.part) else OVER
+            if not await self._carrier.redirect(call.carrier_call_id, part=call.part):
+                refusal = OVER
+        except CarrierSilent as error:
+            await asyncio.sleep(_DONE_WITHIN_S)  # what it has done shows in the call's row
+            kind, refusal = UNANSWERED, f"{str(error).rstrip('.')}; so far the call goes on."
         except CarrierUnavailable as error:
             refusal = f"{str(error).rstrip('.')}; the call goes on."
-        if refusal:  # else whatever ends the stream later would be taken for what was asked here
-            await self._calls.withdraw_ending(call.id, CallEvent(REFUSED, 0, refusal))
+        # Withdrawn, unless the call has ended so: what ends its stream later would be taken for what was asked here.
+        if refusal and await self._calls.withdraw_ending(call.id, CallEvent(kind, 0, refusal)):
             raise LiveRefused(refusal)

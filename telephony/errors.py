@@ -19,3 +19,7 @@ class BadStream(TelephonyError):
 
 class CarrierUnavailable(TelephonyError):
     """The carrier's API could not be reached or refused."""
+
+
+class CarrierSilent(CarrierUnavailable):
+    """The carrier's API was asked and did not answer: it may have done what was asked."""

@@ -56,6 +56,7 @@ EVENTS = {
     "operator_hung_up": "Ended from its page by",
     "operator_handed_off": "Handed over from its page by",
     "operator_refused": "The carrier did not do it:",
+    "operator_unanswered": "The carrier did not answer:",
     "one_way_audio": "Audio one way only",
     "line_lossy": "Lossy line",
     "agent_choppy": "Choppy speech",

@@ -9,8 +9,11 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
+from agent import live_desk
 from agent.duplex import AgentFrame, HeardWord
 from crm.call import Call, CallFilter, Handoff, NewCall
+from telephony.carriers.twilio.carrier import TwilioCarrier
+from telephony.errors import CarrierSilent
 from telephony.simulator import HangUp, Human, Pause, Phone, PhoneCompany, ScriptedCaller
 from tests.agent.conftest import Open
 from tests.agent.exchange import NUMBER, SILENCE, TOKEN, TONE, Exchange, ScriptedEngine
@@ -192,6 +195,51 @@ async def test_what_the_carrier_refuses_is_said_and_forgotten(open_exchange: Ope
         assert (row.outcome, row.handoff) == ("stream_failed", None)
         page = (await http.get(f"/calls/{call_id}")).text
     assert "The carrier did not do it" in page
+
+
+async def test_what_the_carrier_did_without_an_answer_is_done(
+    open_exchange: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    company, redirect = PhoneCompany(TOKEN), TwilioCarrier.redirect
+
+    async def unanswered(carrier: TwilioCarrier, call_id: str, *, part: int = 0) -> bool:
+        await redirect(carrier, call_id, part=part)
+        raise CarrierSilent("Nobody knows.")
+
+    monkeypatch.setattr(TwilioCarrier, "redirect", unanswered)
+    async with company.serving() as api_url:
+        account = {"twilio_account_sid": "AC" + "0" * 32, "twilio_api_url": api_url}
+        carrying = await open_exchange(ScriptedEngine(talk), **account)
+        other = await open_exchange(ScriptedEngine(), **account)
+        phone = Phone(carrying.url, TOKEN, company=company)
+        async with console(other) as http, asyncio.TaskGroup() as group:
+            calling = group.create_task(phone.call(ScriptedCaller((Pause(20_000), HangUp())), to_number=NUMBER))
+            call = await live_row(other)
+            form = {"csrf_token": token_of((await http.get(f"/calls/{call.id}")).text)}
+            assert (await http.post(f"/calls/{call.id}/hang-up", data=form)).status_code == 303
+            async with asyncio.timeout(15):
+                await calling
+    assert (await other.row(call.carrier_call_id)).outcome == "agent_hung_up"
+
+
+async def test_what_the_carrier_did_not_answer_is_said_and_forgotten(
+    open_exchange: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unanswered(_carrier: TwilioCarrier, _call_id: str, *, part: int = 0) -> bool:
+        raise CarrierSilent("Nobody knows.")
+
+    monkeypatch.setattr(TwilioCarrier, "redirect", unanswered)
+    monkeypatch.setattr(live_desk, "_DONE_WITHIN_S", 0.05)
+    carrying = await open_exchange(ScriptedEngine(talk))
+    other = await open_exchange(ScriptedEngine(), twilio_account_sid="AC" + "0" * 32)
+    async with console(other) as http, carrying.call() as stream:
+        await stream.frames(2)
+        call_id = await id_of(other, stream.call_id)
+        form = {"csrf_token": token_of((await http.get(f"/calls/{call_id}")).text)}
+        unknown = await http.post(f"/calls/{call_id}/hang-up", data=form)
+        assert (unknown.status_code, "Nobody knows; so far the call goes on." in unknown.text) == (409, True)
+        assert (await other.state.calls.call(call_id)).asked is None
+        assert "The carrier did not answer" in (await http.get(f"/calls/{call_id}")).text
 
 
 async def test_the_list_shows_live_calls_only(open_exchange: Open) -> None:

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from telephony.carriers.twilio import TwilioCarrier, rest
-from telephony.errors import CarrierUnavailable
+from telephony.errors import CarrierSilent, CarrierUnavailable
 
 CALL = "CA" + "1" * 32
 
@@ -74,7 +74,7 @@ async def test_a_human_who_cannot_be_called_is_one_sentence(api):
         await api.carrier.call_human("+15550111", "+15550100", about_call=CALL, part=1, timeout_s=25)
 
 
-@pytest.mark.parametrize(("statuses", "why"), [([500], "HTTP 500"), ([401, 401], "account SID and auth token")])
+@pytest.mark.parametrize(("statuses", "why"), [([400], "HTTP 400"), ([401, 401], "account SID and auth token")])
 async def test_a_refusal_is_one_sentence(api, statuses, why):
     api.statuses = list(statuses)
     with pytest.raises(CarrierUnavailable, match=why):
@@ -88,11 +88,17 @@ async def test_an_api_that_is_not_there_is_one_sentence():
         await TwilioCarrier("https://a.example", ["t"], "AC1", f"http://127.0.0.1:{port}").hang_up(CALL)
 
 
-async def test_an_api_that_never_answers_is_given_up(monkeypatch):
+async def test_an_api_that_failed_may_have_done_it(api):
+    api.statuses = [503]
+    with pytest.raises(CarrierSilent, match=r"did not say whether .* \(HTTP 503\)"):
+        await api.carrier.redirect(CALL)
+
+
+async def test_an_api_that_never_answers_is_given_up_and_may_have_done_it(monkeypatch):
     monkeypatch.setattr(rest, "_TIMEOUT_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        with pytest.raises(CarrierUnavailable, match="Timeout"):
+        with pytest.raises(CarrierSilent, match="ReadTimeout"):
             await TwilioCarrier("https://a.example", ["t"], "AC1", f"http://127.0.0.1:{port}").hang_up(CALL)
 
 

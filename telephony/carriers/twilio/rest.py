@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 
 import httpx
 
-from telephony.errors import CarrierUnavailable
+from telephony.errors import CarrierSilent, CarrierUnavailable
 
 API_URL = "https://api.twilio.com"
 _TIMEOUT_S = 5.0
+_SILENT = "Twilio did not say whether it did what was asked of a call"
 
 
 class TwilioRest:
@@ -31,6 +32,7 @@ class TwilioRest:
 
         Raises:
             CarrierUnavailable: Twilio could not be reached or refused.
+            CarrierSilent: it did not answer, and may have done it: its API does not tell one redirect from another.
         """
         return await self._update(call_sid, {"Status": "completed"})
 
@@ -68,12 +70,16 @@ class TwilioRest:
             try:
                 async with httpx.AsyncClient(timeout=_TIMEOUT_S, auth=(self._account_sid, token)) as http:
                     answer = await http.post(url, data=dict(form))
-            except httpx.HTTPError as error:
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 raise CarrierUnavailable(f"Twilio could not be reached ({type(error).__name__}).") from None
+            except httpx.HTTPError as error:
+                raise CarrierSilent(f"{_SILENT} ({type(error).__name__}).") from None
             if answer.status_code != 401:
                 break
         if answer is None or answer.status_code == 401:
             raise CarrierUnavailable("Twilio refused the account SID and auth token (HTTP 401); check both settings.")
+        if answer.status_code >= 500:
+            raise CarrierSilent(f"{_SILENT} (HTTP {answer.status_code}).")
         if answer.status_code >= 300 and answer.status_code not in gone:
             raise CarrierUnavailable(f"Twilio refused what was asked of a call (HTTP {answer.status_code}).")
         return answer
