@@ -42,6 +42,8 @@ def read_recording(path: Path) -> list[Samples]:
     import soundfile
     from scipy.signal import resample_poly
 
+    if not path.exists():
+        raise RecordingError(f"There is no recording {path}.")
     try:
         sound, sample_hz = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.LibsndfileError) as error:
@@ -84,6 +86,8 @@ def write_recording(path: Path, caller: Sequence[Samples], agent: Sequence[Sampl
     try:
         soundfile.write(path, tracks, SAMPLE_HZ, subtype="PCM_16")
     except (OSError, soundfile.LibsndfileError) as error:
+        if path.is_file():
+            path.unlink()  # half of it says less than none
         raise RecordingError(f"The recording {path} can't be written ({error}).") from error
 
 

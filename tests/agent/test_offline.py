@@ -1,5 +1,7 @@
 """A recording answered offline, by an engine that repeats it and by one that follows a script."""
 
+import resource
+
 import numpy as np
 import pytest
 import soundfile
@@ -77,10 +79,22 @@ def test_files_that_cannot_be_used_are_named(tmp_path) -> None:
     (tmp_path / "no.wav").write_bytes(b"RIFF nonsense")
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), 8_000)
     for name in ("no.wav", "empty.wav", "absent.wav"):
-        with pytest.raises(RecordingError, match=name):
+        with pytest.raises(RecordingError, match=name) as wrong:
             read_recording(tmp_path / name)
+        assert "System error" not in str(wrong.value)
     with pytest.raises(RecordingError, match="out"):
         write_recording(tmp_path / "absent" / "out.wav", [SILENCE], [SILENCE])
+
+
+def test_a_full_disk_leaves_no_torn_recording(tmp_path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(RecordingError, match="can't be written"):
+            write_recording(tmp_path / "out.wav", [SILENCE] * 20, [SILENCE] * 20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not (tmp_path / "out.wav").exists()
 
 
 def test_pieces_become_words_that_last_as_long_as_they_are_spoken() -> None:
