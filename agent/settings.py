@@ -185,7 +185,8 @@ class Settings(BaseSettings):
         ge=0,
         le=600,
         description="Seconds a caller who has spoken waits for an agent that sends only silence before the call is "
-        "carried on by another session or a human; 0 waits for ever.",
+        'carried on by another session or a human, or twice a quarter of it with a "hello?" between; '
+        "0 waits for ever.",
     )
     engine_stall_s: float = Field(
         1.5,

@@ -26,8 +26,10 @@ class Patience:
     """How long a call bears what should not be, in seconds; 0 is for ever.
 
     ``caller_silence_s``: both sides silent, before the caller is asked and once more before the call ends.
-    ``agent_mute_s``: the agent silent though the caller spoke and waits. ``engine_stall_s``: no frame from the
-    engine. ``time_warning_s``: how long before the longest length the caller is told.
+    ``agent_mute_s``: the agent silent though the caller spoke and waits; a quarter of it, twice, where they asked
+    again in between: an agent may wait for a caller who is busy, but not ignore two sentences of theirs.
+    ``engine_stall_s``: no frame from the engine. ``time_warning_s``: how long before the longest length the caller
+    is told.
     """
 
     caller_silence_s: float = 15.0
@@ -52,6 +54,7 @@ class Watch:
         self._mute_ms = patience.agent_mute_s * 1000
         self._floor = NoiseFloor(QUIET_CALLER_RMS, LOUD_CALLER_RMS)
         self._quiet_ms = self._run_ms = self._unanswered_ms = self._waiting_ms = 0
+        self._is_left_alone = self._asked_again = False
         self._lifeless_ms = 0
 
     @property
@@ -62,6 +65,7 @@ class Watch:
     def said(self) -> None:
         """The agent's next frame can be heard."""
         self._quiet_ms = self._unanswered_ms = self._waiting_ms = 0
+        self._is_left_alone = self._asked_again = False
 
     def heard(self, rms: int) -> Trouble | None:
         """Take the level of the caller's next frame; return what is wrong, each time it has gone on for long enough."""
@@ -71,20 +75,30 @@ class Watch:
             self._silence()
         if self._is_lifeless(rms):
             return Trouble.NO_CALLER_AUDIO
-        if self._mute_ms and self._waiting_ms >= self._mute_ms:
+        if self._is_mute():
             self._waiting_ms = self._unanswered_ms = 0
+            self._asked_again = False
             return Trouble.AGENT_MUTE
         if self._silence_ms and self._quiet_ms >= self._silence_ms:
             self._quiet_ms = 0
             return Trouble.CALLER_SILENT
         return None
 
+    def _is_mute(self) -> bool:
+        asked_twice = self._asked_again and self._quiet_ms >= self._mute_ms / 4
+        return self._mute_ms > 0 and (asked_twice or self._waiting_ms >= self._mute_ms)
+
     def _speech(self) -> None:
+        if not self._run_ms:
+            self._is_left_alone = self._unanswered_ms >= LEAST_SPEECH_MS and self._quiet_ms >= self._mute_ms / 4
         self._quiet_ms = 0
         self._run_ms += FRAME_MS
         self._unanswered_ms += FRAME_MS
         if self._run_ms >= LONG_SPEECH_MS:
             self._waiting_ms = 0
+            self._asked_again = False
+        elif self._run_ms >= LEAST_SPEECH_MS and self._is_left_alone:
+            self._asked_again = True
 
     def _silence(self) -> None:
         self._run_ms = 0

@@ -36,6 +36,24 @@ def test_a_caller_who_spoke_waits_for_an_agent_who_says_nothing() -> None:
     assert listen(watch, QUIET, 0.5) == [Trouble.AGENT_MUTE]
 
 
+def test_who_asks_twice_waits_half_as_long() -> None:
+    watch = Watch(Patience(agent_mute_s=10))
+    assert listen(watch, SPEECH, 2) + listen(watch, QUIET, 3) == []
+    assert listen(watch, SPEECH, 0.5) + listen(watch, QUIET, 2.4) == []
+    assert listen(watch, QUIET, 0.2) == [Trouble.AGENT_MUTE]
+
+
+def test_who_thinks_aloud_does_not_ask_twice() -> None:
+    for pause_s, again_s in ((2.2, 0.5), (3, 0.3), (3, 2)):  # no pause, no word, more than "hello?"
+        watch = Watch(Patience(agent_mute_s=10))
+        assert listen(watch, SPEECH, 2) + listen(watch, QUIET, pause_s) == []
+        assert listen(watch, SPEECH, again_s) + listen(watch, QUIET, 5) == []
+    watch = Watch(Patience(agent_mute_s=10))
+    assert listen(watch, SPEECH, 2) + listen(watch, QUIET, 3) + listen(watch, SPEECH, 0.5) == []
+    watch.said()
+    assert listen(watch, QUIET, 9) == []
+
+
 def test_who_is_answered_does_not_wait() -> None:
     watch = Watch(Patience(agent_mute_s=5))
     listen(watch, SPEECH, 2)
