@@ -226,11 +226,11 @@ class Loop:
     def _advance_job(self) -> None:
         """Do one chunk of the job that has waited longest."""
         with self._wake:
+            while self._jobs and self._jobs[0].call.closed:  # a turn is a tick's wait where calls keep the device busy
+                self._jobs.popleft()
             if not self._jobs:
                 return
             job = self._jobs.popleft()
-        if job.call.closed:
-            return
         try:
             next(job.chunks)
         except StopIteration:

@@ -224,6 +224,25 @@ def failing_tick(frames: object) -> dict[int, object]:
     raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
 
+async def test_callers_who_are_gone_before_their_prompt_is_in_keep_nobody_waiting(
+    engine: PersonaPlexEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    neighbour, loop = await opened(engine), engine._loop
+    assert loop is not None
+    ticks: list[int] = []
+    is_in = loop._prompt_is_in
+    monkeypatch.setattr(loop, "_prompt_is_in", lambda call: (ticks.append(loop.counters.ticks), is_in(call)))
+    with loop._wake:  # the device's thread can't go on meanwhile
+        for _ in range(100):
+            await (await engine.open(ROLE)).close()
+        session = await engine.open(ROLE)
+        for _ in range(MOST_BACKLOG_FRAMES):
+            neighbour.push(NOISE)
+        before = loop.counters.ticks
+    await session.ready()
+    assert ticks[0] - before < 20
+
+
 async def test_fifty_calls_in_and_out_leave_no_slot_taken(engine: PersonaPlexEngine) -> None:
     for n in range(50):
         session = await engine.open(ROLE)
