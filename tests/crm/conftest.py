@@ -7,6 +7,7 @@ import pytest
 from crm.call import NewCall
 from crm.store import CallStore
 from personas.db import Database
+from tests.personas.conftest import cheap_hashing as cheap_hashing
 
 
 @pytest.fixture
