@@ -38,6 +38,7 @@ from agent.duplex import (
 from agent.engines.personaplex.chat import Chat, Limits
 from agent.engines.personaplex.fair_socket import FairSocket
 from agent.engines.personaplex.metrics import ServerMetrics
+from agent.engines.personaplex.patient_http import PatientHttp
 from agent.wire.query import FORMATS, ChatQuery, QueryError
 
 DEFAULT_TEXT = "You enjoy having a good conversation."
@@ -103,6 +104,7 @@ def server_config(app: Starlette, *, host: str, port: int) -> uvicorn.Config:
         app,
         host=host,
         port=port,
+        http=PatientHttp,
         ws=FairSocket,
         ws_max_size=MOST_MESSAGE_BYTES,
         ws_per_message_deflate=False,

@@ -5,6 +5,7 @@ from importlib.metadata import version
 
 from starlette.applications import Starlette
 from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
@@ -26,6 +27,17 @@ TAKEN_OVER = {
     "send": ["message"],
     "run_asgi": [],
 }
+
+
+HTTP_HELD = ("cycle", "loop", "transport")
+
+
+async def test_uvicorn_has_what_the_patient_http_stands_on() -> None:
+    protocol = HttpToolsProtocol(Config(Starlette()), ServerState(), {})
+    missing = [name for name in HTTP_HELD if not hasattr(protocol, name)]
+    if "self.response_complete = " not in inspect.getsource(inspect.getmodule(HttpToolsProtocol)):
+        missing.append("response_complete")
+    assert not missing, f"uvicorn {version('uvicorn')} has no {', '.join(missing)}: look through patient_http.py"
 
 
 async def test_uvicorn_has_what_the_fair_socket_stands_on() -> None:

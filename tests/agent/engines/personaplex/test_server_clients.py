@@ -288,6 +288,23 @@ async def test_the_connection_of_a_client_that_reads_nothing_is_cut(monkeypatch)
                     await asyncio.sleep(0.05)
 
 
+@pytest.mark.parametrize("begun", [b"", b"GET /api/ch", b"GET /health HTTP/1.1\r\nHost: a\r\n\r\nGET /hea"])
+async def test_a_connection_whose_request_never_comes_is_closed(loopback, monkeypatch, begun: bytes) -> None:
+    monkeypatch.setattr("agent.engines.personaplex.patient_http.REQUEST_S", 0.2)
+    _, address = loopback
+    async with calling(address) as neighbour, httpx.AsyncClient(base_url=f"http://{address}") as http:
+        reader, writer = await asyncio.open_connection(*address.split(":"))
+        writer.write(begun)
+        async with asyncio.timeout(10):
+            await reader.read()  # to its end
+        writer.close()
+        for n in range(1, 8):
+            assert (await http.get("/health")).status_code == 200
+            await neighbour.say(tone(1))
+            await neighbour.hear(n)
+            await asyncio.sleep(0.1)
+
+
 async def metric(address: str, outcome: str) -> float:
     async with httpx.AsyncClient(base_url=f"http://{address}") as http:
         found = re.search(rf'calls_total{{outcome="{outcome}"}} (\S+)', (await http.get("/metrics")).text)
