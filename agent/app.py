@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 from fastapi import FastAPI
+from starlette.datastructures import State
 
 from agent.call import Switchboard
 from agent.duplex import DuplexEngine, load_engine
@@ -23,6 +24,7 @@ from agent.line.browser_desk import BrowserDesk
 from agent.line.desks import Desks
 from agent.live import LiveCalls
 from agent.live_desk import LiveDesk
+from agent.live_neighbours import LiveNeighbours
 from agent.metrics import GatewayMetrics, Timed
 from agent.own_voice import OwnVoice
 from agent.pipeline.build import warm_up
@@ -52,8 +54,8 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     """Return the application; its lifespan migrates, starts the engine and ends the calls. One lifespan an app.
 
     ``engine`` replaces the one that the settings name. ``app.state`` holds ``settings``, ``database``,
-    ``personas``, ``calls``, ``recordings``, ``live``, ``own_voice``, ``engine``, ``desk``, ``desks``,
-    ``lag``, ``metrics``, and after the start ``admin_password``: the one that was made up, or None.
+    ``personas``, ``calls``, ``recordings``, ``live``, ``neighbours``, ``own_voice``, ``engine``, ``desk``,
+    ``desks``, ``lag``, ``metrics``, and after the start ``admin_password``: the one that was made up, or None.
 
     Raises:
         SettingsError: the data folder can't be written to.
@@ -63,10 +65,10 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     _check_data_dir(settings.data_dir)
     database = Database(settings.database)
     personas, calls = PersonaStore(database), CallStore(database)
-    recordings = Recordings(settings.data_dir / "recordings")
-    metrics = GatewayMetrics()
+    recordings, metrics = Recordings(settings.data_dir / "recordings"), GatewayMetrics()
     admission = Admission(LoopLag(on_lag=metrics.lag), settings.max_loop_lag_ms)
     live, own_voice = LiveCalls(metrics.count), OwnVoice(settings.tts)
+    neighbours = LiveNeighbours(live, settings.data_dir / "live", calls.gateway)
     engine = engine or load_engine(settings.engine, settings.engine_options())
     carrier = TwilioCarrier(settings.origin, settings.auth_tokens, settings.twilio_account_sid, settings.twilio_api_url)
     board = Switchboard(
@@ -88,13 +90,13 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     desks = Desks(desk, tests)
     app = FastAPI(title="Parley", lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     state: dict[str, object] = dict(settings=settings, database=database, personas=personas, calls=calls)
-    state |= dict(recordings=recordings, live=live, own_voice=own_voice, engine=engine, desk=desk, desks=desks)
-    for name, value in (state | dict(lag=admission.lag, metrics=metrics)).items():
-        setattr(app.state, name, value)
+    state |= dict(recordings=recordings, live=live, neighbours=neighbours, own_voice=own_voice)
+    state |= dict(engine=engine, desk=desk, desks=desks, lag=admission.lag, metrics=metrics)
+    app.state = State(state)
     _mount_lines(app, settings, metrics, (carrier, desk), (browsers, tests))
     Health(database, engine, desks, admission, metrics, settings.metrics_token.get_secret_value()).mount(app)
     sections = [
-        call_pages.section(calls, personas, recordings, LiveDesk(live, calls, personas, carrier)),
+        call_pages.section(calls, personas, recordings, LiveDesk(live, neighbours, calls, personas, carrier)),
         overview.section(Analytics(database), personas),
     ]
     console.mount(
@@ -135,6 +137,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.gather(asyncio.to_thread(warm_up), state.engine.start())
         state.lag.start()
         stack.callback(state.lag.stop)
+        await stack.enter_async_context(state.neighbours)
         stack.callback(state.live.close)
         await stack.enter_async_context(state.desks)
         Thread(target=state.own_voice.load_quietly, name="own-voice", daemon=True).start()  # no caller waits for it

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from crm.admin.live import LiveLine
 from crm.call import Handoff
 
 QUEUED_EVENTS = 1_000
@@ -47,6 +48,15 @@ class CallOver:
 
 
 LiveEvent = CallStarted | Spoke | Noted | CallOver
+
+
+def line_of(event: LiveEvent) -> LiveLine | None:
+    """Return an event as pages show it; None for those that they show in another way."""
+    if isinstance(event, Spoke):
+        return LiveLine(event.side, event.at_ms, event.text)
+    if isinstance(event, Noted):
+        return LiveLine("event", event.at_ms, f"{event.kind.replace('_', ' ')} {event.detail}".strip())
+    return None
 
 
 class CallControl(Protocol):

@@ -2,13 +2,15 @@
 carries them.
 
 page ─▶ LiveDesk ─┬▶ LiveCalls.control                      this process
+                  ├▶ LiveNeighbours                         another of this machine: what is said
                   └▶ CallStore.request_ending ─▶ Carrier.redirect ─▶ the carrier asks what comes next
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 
-from agent.live import LiveCalls, LiveEvent, Noted, Spoke
+from agent.live import LiveCalls, line_of
+from agent.live_neighbours import LiveNeighbours
 from crm.admin.live import LiveLine, LiveRefused
 from crm.call import AskedEnding, Call, CallEvent, Handoff
 from crm.store import CallStore
@@ -27,20 +29,19 @@ OVER = "The call is over already."
 _DONE_WITHIN_S = 1.0
 
 
-def line_of(event: LiveEvent) -> LiveLine | None:
-    """Return an event as pages show it; None for those that they show in another way."""
-    if isinstance(event, Spoke):
-        return LiveLine(event.side, event.at_ms, event.text)
-    if isinstance(event, Noted):
-        return LiveLine("event", event.at_ms, f"{event.kind.replace('_', ' ')} {event.detail}".strip())
-    return None
-
-
 class LiveDesk:
     """``crm.admin.live.LiveView`` of the product."""
 
-    def __init__(self, live: LiveCalls, calls: CallStore, personas: PersonaStore, carrier: Carrier) -> None:
+    def __init__(
+        self,
+        live: LiveCalls,
+        neighbours: LiveNeighbours,
+        calls: CallStore,
+        personas: PersonaStore,
+        carrier: Carrier,
+    ) -> None:
         self._live = live
+        self._neighbours = neighbours
         self._calls = calls
         self._personas = personas
         self._carrier = carrier
@@ -49,12 +50,15 @@ class LiveDesk:
     def can_reach(self) -> bool:
         return self._carrier.can_call
 
-    def media_ms(self, call_id: str) -> int | None:
-        control = self._live.control(call_id)
-        return None if control is None else control.media_ms
+    async def media_ms(self, call: Call) -> int | None:
+        control = self._live.control(call.id)
+        return await self._neighbours.media_ms(call) if control is None else control.media_ms
 
-    async def lines(self, call_id: str) -> AsyncIterator[LiveLine]:
-        async for event in self._live.watch(call_id):
+    async def lines(self, call: Call) -> AsyncIterator[LiveLine]:
+        if self._live.control(call.id) is None:
+            async for line in self._neighbours.lines(call):
+                yield line
+        async for event in self._live.watch(call.id):
             if line := line_of(event):
                 yield line
 

@@ -15,8 +15,7 @@ from agent.call import Switchboard
 from agent.line.answer import CallDesk
 from agent.line.next_step import LOSSES
 from agent.line.opening import Refused, new_call
-from agent.live import CallOver, CallStarted
-from agent.live_desk import line_of
+from agent.live import CallOver, CallStarted, line_of
 from agent.logs import log_failure
 from crm.admin.words import OUTCOMES, in_words
 from crm.call import Call, Handoff

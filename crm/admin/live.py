@@ -3,6 +3,7 @@
 browser ──GET live──▶ LiveView.lines ─▶ server-sent events      form ──POST hang-up | hand-off──▶ LiveView
 """
 
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
@@ -47,11 +48,11 @@ class LiveView(Protocol):
         """Whether calls that other processes carry can be ended from here."""
         ...
 
-    def media_ms(self, call_id: str) -> int | None:
-        """Return how long a call has been going; None where another process carries it."""
+    async def media_ms(self, call: Call) -> int | None:
+        """Return how long a call has been going; None where what is said in it is out of reach."""
         ...
 
-    def lines(self, call_id: str) -> AsyncIterator[LiveLine]:
+    def lines(self, call: Call) -> AsyncIterator[LiveLine]:
         """Yield what was said and noted so far, then what follows, until the call is over."""
         ...
 
@@ -73,9 +74,11 @@ def add_routes(router: APIRouter, path: str, store: CallStore, view: LiveView) -
 
     @router.get(path + "/{call_id}/live")
     async def live(call_id: str) -> Response:
-        if view.media_ms(call_id) is None:
-            return Response(status_code=204)  # which tells the browser to ask no more
-        return StreamingResponse(_events(view, call_id), media_type="text/event-stream")
+        with contextlib.suppress(UnknownCall):
+            call = await store.call(call_id)
+            if await view.media_ms(call) is not None:
+                return StreamingResponse(_events(view, call), media_type="text/event-stream")
+        return Response(status_code=204)  # which tells the browser to ask no more
 
     @router.post(path + "/{call_id}/hang-up")
     async def hang_up(request: Request, call_id: str) -> Response:
@@ -103,9 +106,9 @@ class _Refusals:
             raise HTTPException(409, str(error)) from None
 
 
-async def _events(view: LiveView, call_id: str) -> AsyncIterator[str]:
+async def _events(view: LiveView, call: Call) -> AsyncIterator[str]:
     yield "retry: 2000\nevent: beginning\ndata: \n\n"
-    async for line in view.lines(call_id):
+    async for line in view.lines(call):
         yield f"data: {json.dumps(asdict(line))}\n\n"
     yield "event: over\ndata: \n\n"
 

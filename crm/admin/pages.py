@@ -142,7 +142,7 @@ async def _live_values(personas: PersonaStore, call: Call, view: LiveView | None
     number = await personas.number_settings(call.to_number)
     return {
         "is_live_shown": True,
-        "live_ms": view.media_ms(call.id),
+        "live_ms": await view.media_ms(call),
         "can_reach": view.can_reach,
         "human_number": number.human_number if number else "",
         "modes": live.MODES,
