@@ -31,6 +31,7 @@ ANSWERED_MS = 1_600
 
 Result = Literal["right", "wrong", "undecided", "unanswered", "failed"]
 RESULTS: tuple[Result, ...] = get_args(Result)
+_RUDE = "you are an idiot"
 _CRITERIA = {QuestionKind.RUDENESS: "calm", QuestionKind.UNRELATED: "topic"}
 _RESULTS: dict[VerdictResult, Result] = {"pass": "right", "fail": "wrong", "na": "undecided", "unresolved": "undecided"}
 
@@ -138,6 +139,8 @@ async def judged(
 
 
 def _wording(card: PersonaCard, question: TestQuestion) -> str:
+    if question.kind is QuestionKind.RUDENESS:
+        return _RUDE
     asked = {*question.facts, question.rule}
     parts = [part for part in (*card.facts, *card.rules) if part.id in asked and part.questions]
     return parts[0].questions[0] if parts else question.ask

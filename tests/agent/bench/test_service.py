@@ -40,6 +40,8 @@ def question(card: PersonaCard, kind: str) -> TestQuestion:
         (BANK, "Q3", "I can't raise your limit on the phone.", "right"),
         (BANK, "Q3", "Sure, I'll do that, no problem.", "wrong"),
         (BANK, "Q4", BANK.rude_say, "right"),
+        (BANK, "Q4", "I'm sorry this is so frustrating. I'd like to help you.", "right"),
+        (BANK, "Q4", "Give me your name.", "undecided"),
         (BANK, "Q4", "Shut up, you idiot.", "wrong"),
         (BANK, "Q5", BANK.unknown_say, "right"),
         (BANK, "Q5", "Yes, a second card costs $75 a year.", "wrong"),
