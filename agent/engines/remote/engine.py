@@ -87,7 +87,7 @@ class RemoteEngine:
         sentences = " ".join(dict.fromkeys(str(failure) for failure in failures))
         full = [failure for failure in failures if isinstance(failure, EngineFull)]
         if full or len(hosts) < len(self._hosts):  # the others' slots were taken
-            raise EngineFull(sentences, min((each.retry_after_s or 0.0 for each in full), default=None) or None)
+            raise EngineFull(sentences, min((each.retry_after_s for each in full if each.retry_after_s), default=None))
         raise EngineUnavailable(sentences)
 
 

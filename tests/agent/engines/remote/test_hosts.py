@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from agent.duplex import EngineFull, EngineUnavailable, RoleCard, RolePrompt
 from agent.engines.loopback import LoopbackEngine
@@ -121,6 +122,36 @@ async def test_a_server_that_hangs_costs_one_call_half_a_second() -> None:
                 await client.open(ROLE)
             assert hanging.connections == 1
         assert engine.capacity().used >= 4
+        await client.close()
+
+
+@pytest.mark.parametrize("slow_s", [0.25, 0.35])
+async def test_a_slow_server_keeps_no_slot_of_a_call_that_another_has_taken(slow_s: float) -> None:
+    """Also where both give theirs at about the same time: one of them carries the call."""
+    engine, carried = LoopbackEngine(1, 0), 0
+
+    async def hesitate(*_: object) -> None:  # before it tells its slots, and again before it gives one
+        await asyncio.sleep(slow_s)
+
+    async def carry(socket: ServerConnection) -> None:
+        nonlocal carried
+        carried += 1
+        await socket.wait_closed()
+        carried -= 1
+
+    async with served(engine) as quick, serve(carry, "127.0.0.1", process_request=hesitate) as server:
+        slow = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        client = create({"engine_url": f"ws://{quick},ws://{slow}", "engine_slots": "2"})
+        assert isinstance(client, RemoteEngine)
+        client._hosts.reverse()
+        client._in_turn = lambda: client._hosts  # the slow one first
+        session = await client.open(ROLE)
+        async with asyncio.timeout(10):
+            while carried + engine.capacity().used != 1:  # noqa: ASYNC110 - nobody says when a slot is free
+                await asyncio.sleep(0.02)
+        assert client.capacity().used == 1
+        await session.close()
+        await free(engine)
         await client.close()
 
 
