@@ -3,7 +3,7 @@
 in   uvicorn stops reading after every message until it has been taken: two system calls a packet. Here it reads on.
      Who asks for it gets each message by a plain call, without a queue and a task to be woken, and may let packets
      wait here, unread, for those without which they are of no use: what is done four times in a row costs half.
-     Its text messages are unpacked here, in a fifth of the library's time; all else is left to the library.
+     Its text messages are unpacked here, in a third of the library's time; all else is left to the library.
 out  uvicorn writes every message by itself. Who asks for it sends several by one plain call here.
 
 Messages on the wire: RFC 6455, section 5.2.
