@@ -86,7 +86,9 @@ class RemoteEngine:
             return opened.result()
         sentences = " ".join(dict.fromkeys(str(failure) for failure in failures))
         full = [failure for failure in failures if isinstance(failure, EngineFull)]
-        if full or len(hosts) < len(self._hosts):  # the others' slots were taken
+        if len(hosts) < len(self._hosts):
+            sentences += " All slots of the other engines are taken."
+        if full or len(hosts) < len(self._hosts):
             raise EngineFull(sentences, min((each.retry_after_s for each in full if each.retry_after_s), default=None))
         raise EngineUnavailable(sentences)
 

@@ -103,7 +103,8 @@ async def test_a_server_that_is_not_there_costs_no_call() -> None:
         for _ in range(9):
             await client.open(ROLE)
         assert engine.capacity().used == 9
-        with pytest.raises(EngineFull):  # what is taken gets free; who is away need not come back
+        # What is taken gets free; who is away need not come back.
+        with pytest.raises(EngineFull, match=r"can't be reached .* All slots of the other engines are taken\.$"):
             await client.open(ROLE)
 
 
