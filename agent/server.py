@@ -80,7 +80,7 @@ async def serving(
         port = listening.getsockname()[1]
         app = create_app(settings.model_copy(update={"port": port}), engine)
         async with app.router.lifespan_context(app):
-            server = _Server(_config(app), app.state.desks)
+            server = _Server(_config(app, settings.proxies), app.state.desks)
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(server.serve(sockets=[listening]))
@@ -126,14 +126,15 @@ class _Server(uvicorn.Server):
         yield  # signals are the command's business: uvicorn would raise them again before the lifespan has ended
 
 
-def _config(app: FastAPI) -> uvicorn.Config:
+def _config(app: FastAPI, proxies: tuple[str, ...]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         lifespan="off",  # run by ``serving``, so that what goes wrong is one sentence
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=[*proxies],
         ws=EagerWebSocket,
         ws_max_size=MOST_MESSAGE_BYTES,
         ws_per_message_deflate=False,

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -45,6 +46,11 @@ class Settings(BaseSettings):
         "",
         description="Origin under which the carrier reaches this server, e.g. https://calls.example.com; "
         "signatures are checked against it. Empty means http://HOST:PORT.",
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses or networks of reverse proxies, with commas between, e.g. 127.0.0.1; their "
+        "X-Forwarded-For says who signs in. Empty believes nobody.",
     )
     admin_password: SecretStr = Field(
         SecretStr(""),
@@ -260,6 +266,18 @@ class Settings(BaseSettings):
             raise ValueError("must be the IANA name of a time zone, e.g. Europe/Berlin or America/New_York") from None
         return value
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        for proxy in _parts(value):
+            try:
+                ip_network(proxy)
+            except ValueError:
+                raise ValueError(
+                    "must be IP addresses or networks, separated by commas, e.g. 127.0.0.1 or 10.0.0.0/8"
+                ) from None
+        return value
+
     @field_validator("own_voices")
     @classmethod
     def _are_voices(cls, value: str) -> str:
@@ -282,6 +300,11 @@ class Settings(BaseSettings):
     def auth_tokens(self) -> tuple[str, ...]:
         """Twilio auth tokens, newest first."""
         return _parts(self.twilio_auth_token.get_secret_value())
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """The addresses and networks of ``trusted_proxies``."""
+        return _parts(self.trusted_proxies)
 
     @property
     def voices_of_own(self) -> tuple[str, ...]:
