@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -41,7 +40,7 @@ def unit(name: str) -> dict[str, list[str]]:
     return found
 
 
-def values(path: Path) -> Mapping[str, str]:
+def values(path: Path) -> dict[str, str]:
     return {name: value or "" for name, value in dotenv_values(path).items()}
 
 
