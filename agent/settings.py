@@ -349,6 +349,11 @@ def load(**overrides: object) -> Settings:
         return Settings(**overrides)  # pyright: ignore[reportArgumentType]
     except ValidationError as error:
         raise SettingsError(" ".join(_sentence(str(each["loc"][0]), each) for each in error.errors())) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"The file {DOTENV} of the working folder can't be read ({type(error).__name__}): "
+            "make it UTF-8 text that this user may read, or start Parley in another folder."
+        ) from None
 
 
 def misspelt() -> dict[str, str]:

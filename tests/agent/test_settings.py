@@ -78,6 +78,12 @@ def test_a_misspelt_variable_is_found(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not {"PARLEY_SERVICE_HOST", "PARLEY_PORT"} & set(found)
 
 
+def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"PARLEY_PORT=80\xff")
+    with pytest.raises(SettingsError, match=r"^The file \.env .* can't be read \(UnicodeDecodeError\): make it UTF-8"):
+        load()
+
+
 def test_a_password_in_a_url_is_not_shown() -> None:
     assert _shown("postgresql+psycopg://ann:secret@db/parley") == "postgresql+psycopg://ann:***@db/parley"
     assert _shown("wss://engine.example.com:8998") == "wss://engine.example.com:8998"
