@@ -3,7 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import typer
+
 from agent.settings import settings
+from crm.errors import JudgeUnavailable
 from crm.scoring.controls import ProvenJudge
 from crm.scoring.judge import Judge
 
@@ -21,3 +24,14 @@ async def settings_judge() -> AsyncIterator[ProvenJudge | None]:
         yield ProvenJudge(judge, given.data_dir)
     finally:
         await judge.close()
+
+
+async def proven(judge: ProvenJudge | None, otherwise: str) -> ProvenJudge | None:
+    """Return the judge once it has proved itself; tell why it may not judge, and what is done ``otherwise``."""
+    if judge:
+        try:
+            await judge.prove()
+        except JudgeUnavailable as error:
+            typer.echo(f"{error} {otherwise}", err=True)
+            return None
+    return judge

@@ -14,6 +14,8 @@ from agent.duplex import FRAME_MS, FRAME_SAMPLES, AgentFrame, DuplexSession, Sam
 from telephony.audio.resample import Upsampler
 
 AUDIBLE = 1e-4
+AUDIBLE_OF_ANY = 10 ** (-50 / 20)
+"""Engines that compute their silence do not make it of zeros."""
 _LONGEST_FRAME_S = 10.0
 _LONGEST_WAIT_FRAMES = 250
 _LINE_NOISE = 2e-4
@@ -41,7 +43,7 @@ class Line:
     """Carries frames both ways in real time, on the clock of the event loop.
 
     ``said`` is the agent's text since the last question began, in pieces as the engine tells them. Sound under
-    ``audible`` counts as silence: engines that compute their silence do not make it of zeros.
+    ``audible`` counts as silence.
     """
 
     def __init__(self, session: DuplexSession, audible: float = AUDIBLE) -> None:

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from agent.bench.callers import Callers
-from agent.bench.line import Line, frames_of
+from agent.bench.line import AUDIBLE_OF_ANY, Line, frames_of
 from agent.duplex import DuplexEngine, DuplexError
 from agent.role import role_for
 from crm.call import Call, Scorecard, Turn, VerdictResult
@@ -25,7 +25,6 @@ from crm.scoring.controls import ProvenJudge
 from crm.scoring.facts import says_unknown
 from personas.persona import PersonaCard, QuestionKind, TestQuestion
 
-AUDIBLE = 10 ** (-50 / 20)
 ANSWERED_MS = 1_600
 """Silence after which an answer is over: models pause between sentences."""
 
@@ -105,7 +104,7 @@ async def _asked(
     session = await engine.open(role_for(card))
     try:
         await session.ready()
-        line = Line(session, AUDIBLE)
+        line = Line(session, AUDIBLE_OF_ANY)
         await line.until_quiet()
         onset = await line.ask(*sound)
         if onset:

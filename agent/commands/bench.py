@@ -23,6 +23,13 @@ def register(app: typer.Typer) -> None:
     app.add_typer(bench, name="bench")
 
 
+def group_of(app: typer.Typer) -> typer.Typer:
+    """Return the group, for what joins it: modules register in the order of their names, this one first."""
+    bench = next(group.typer_instance for group in app.registered_groups if group.name == "bench")
+    assert bench is not None
+    return bench
+
+
 def cascade(
     voices: Voices = "",
     snr: Snr = 20.0,

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from agent.commands.bench import group_of
 from agent.duplex import EngineUnavailable
 
 Shape = Annotated[str, typer.Option(help="Model shape: tiny, small (for a CPU) or published.")]
@@ -19,10 +20,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 
 
 def register(app: typer.Typer) -> None:
-    """Join the group that agent.commands.bench has registered before: modules register in the order of their names."""
-    bench = next(group.typer_instance for group in app.registered_groups if group.name == "bench")
-    assert bench is not None
-    bench.command("engine")(engine)
+    group_of(app).command("engine")(engine)
 
 
 def engine(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agent.commands.bench import group_of
 from agent.commands.infer import DEFAULT_TEXT, DEFAULT_VOICE
 
 if TYPE_CHECKING:
@@ -41,10 +42,7 @@ MOST_FAILURES = 10
 
 
 def register(app: typer.Typer) -> None:
-    """Join the group that agent.commands.bench has registered before: modules register in the order of their names."""
-    bench = next(group.typer_instance for group in app.registered_groups if group.name == "bench")
-    assert bench is not None
-    bench.command("full-duplex")(full_duplex)
+    group_of(app).command("full-duplex")(full_duplex)
 
 
 def full_duplex(

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from agent.commands.bench import group_of
+
 Calls = Annotated[str, typer.Option(help="Numbers of calls at once in one process, comma-separated.")]
 Seconds = Annotated[
     float, typer.Option(min=4, max=3_600, help="Seconds of calls for each number and system, in two rounds.")
@@ -24,10 +26,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 
 
 def register(app: typer.Typer) -> None:
-    """Join the group that agent.commands.bench has registered before: modules register in the order of their names."""
-    bench = next(group.typer_instance for group in app.registered_groups if group.name == "bench")
-    assert bench is not None
-    bench.command("gateway")(gateway)
+    group_of(app).command("gateway")(gateway)
 
 
 def gateway(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.commands.bench import Voices
+from agent.commands.bench import Voices, group_of
 
 if TYPE_CHECKING:
     from agent.bench.callers import Callers
@@ -23,10 +23,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 
 
 def register(app: typer.Typer) -> None:
-    """Join the group that agent.commands.bench has registered before: modules register in the order of their names."""
-    bench = next(group.typer_instance for group in app.registered_groups if group.name == "bench")
-    assert bench is not None
-    bench.command("service")(service)
+    group_of(app).command("service")(service)
 
 
 def service(
@@ -76,18 +73,12 @@ async def _serve(name: str, cards: "Sequence[PersonaCard]", callers: "Callers", 
     from agent.bench.service import serve_all
     from agent.commands.bench import Progress
     from agent.duplex import load_engine
-    from agent.judging import settings_judge
+    from agent.judging import proven, settings_judge
     from agent.settings import settings
-    from crm.errors import JudgeUnavailable
 
     engine = load_engine(name, settings().engine_options())
     async with settings_judge() as judge:
-        if judge:
-            try:
-                await judge.prove()
-            except JudgeUnavailable as error:
-                typer.echo(f"{error} Rules alone decide.", err=True)
-                judge = None
+        judge = await proven(judge, "Rules alone decide.")
         try:
             await engine.start()
             questions = sum(len(card.test_questions) for card in cards) * len(callers.voices)

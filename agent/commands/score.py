@@ -60,18 +60,13 @@ def score(
 
 async def _score(call_id: str, every: bool) -> "dict[str, Scorecard | str]":
     """Each call's scorecard, or the sentence that says why it has none."""
-    from agent.judging import settings_judge
+    from agent.judging import proven, settings_judge
     from crm.errors import CrmError
     from crm.scoring import score_and_store
 
     results: dict[str, Scorecard | str] = {}
     async with _stores() as (store, personas), settings_judge() as judge:
-        if judge:
-            try:
-                await judge.prove()
-            except CrmError as error:
-                typer.echo(f"{error} Scoring goes on without it.", err=True)
-                judge = None
+        judge = await proven(judge, "Scoring goes on without it.")
         names = [call_id] if call_id else await store.scorable() if every else await store.unscored()
         while names:
             for name in names:

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from agent.bench.full_duplex.samples import ANNOTATIONS, INPUT, Sample
+from agent.bench.line import AUDIBLE_OF_ANY
 from agent.duplex import FRAME_MS, FRAME_SAMPLES, SAMPLE_HZ, AgentFrame, DuplexEngine, DuplexError, RolePrompt, Samples
 from agent.offline import answer, read_recording
 from crm.transcribe import words_of
 
 OUTPUT, WORDS = "output.wav", "output.json"
 LATE_S = 0.04
-AUDIBLE = 10 ** (-50 / 20)
 LAST_ANSWER_S = 5.0
 """How long the answer to the last frame is waited for."""
 
@@ -153,7 +153,7 @@ def _write(sample: Sample, target: Path, said: Sequence[Heard], frames: int) -> 
     words = words_of([(heard.at_ms, heard.frame.text) for heard in said if heard.frame.text])
     target.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=target) as beside:
-        if words or np.abs(track).max() < AUDIBLE:
+        if words or np.abs(track).max() < AUDIBLE_OF_ANY:
             chunks = [{"text": word.text, "timestamp": [word.start_ms / 1000, word.end_ms / 1000]} for word in words]
             text = " ".join(word.text for word in words)
             (Path(beside) / WORDS).write_text(json.dumps({"text": text, "chunks": chunks}, indent=1))
