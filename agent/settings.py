@@ -4,17 +4,24 @@ import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
-from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Literal, get_args
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
-from personas.voices import OWN_NAME
+from agent.setting_values import (
+    AccountSid,
+    Address,
+    Networks,
+    Origin,
+    OwnVoices,
+    TwilioAddress,
+    WebAddress,
+    Zone,
+    parts,
+    sentence,
+)
 
 PREFIX, DOTENV = "PARLEY_", ".env"
 
@@ -42,12 +49,12 @@ class Settings(BaseSettings):
     # The server
     host: str = Field("127.0.0.1", description="Address that `parley serve` listens on.")
     port: int = Field(8080, ge=0, le=65_535, description="TCP port that `parley serve` listens on; 0 takes a free one.")
-    public_url: str = Field(
+    public_url: Origin = Field(
         "",
         description="Origin under which the carrier reaches this server, e.g. https://calls.example.com; "
         "signatures are checked against it. Empty means http://HOST:PORT.",
     )
-    trusted_proxies: str = Field(
+    trusted_proxies: Networks = Field(
         "",
         description="Addresses or networks of reverse proxies, with commas between, e.g. 127.0.0.1; their "
         "X-Forwarded-For says who signs in. Empty believes nobody.",
@@ -61,7 +68,7 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="Key that signs login cookies; empty means one is made and kept in the data folder.",
     )
-    time_zone: str = Field(
+    time_zone: Zone = Field(
         "UTC", description="Time zone of the console's days and times, by its IANA name, e.g. Europe/Berlin."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -77,7 +84,7 @@ class Settings(BaseSettings):
         description="Whether `parley serve` scores calls as they end, in a process beside it; "
         "off where `parley score --follow` runs elsewhere.",
     )
-    judge_base_url: str = Field(
+    judge_base_url: WebAddress = Field(
         "",
         description="OpenAI-compatible chat endpoint, e.g. https://llm.example.com/v1, whose model judges what rules "
         "leave open; transcripts and roles are sent there. Empty means no judge.",
@@ -106,14 +113,14 @@ class Settings(BaseSettings):
     )
 
     # The phone network
-    twilio_account_sid: str = Field(
+    twilio_account_sid: AccountSid = Field(
         "", description="Twilio account SID; with the auth token it lets Parley hang up, move and make calls."
     )
     twilio_auth_token: SecretStr = Field(
         SecretStr(""),
         description="Twilio auth token(s), comma-separated during rotation; requests not signed with one are refused.",
     )
-    twilio_api_url: str = Field(
+    twilio_api_url: TwilioAddress = Field(
         "",
         description="Origin of Twilio's REST API, e.g. https://api.dublin.ie1.twilio.com for the region IE1; "
         "empty means https://api.twilio.com.",
@@ -132,7 +139,7 @@ class Settings(BaseSettings):
 
     # The engine
     engine: str = Field("cascade", description="Who answers: cascade, loopback, personaplex or remote.")
-    engine_url: str = Field(
+    engine_url: Address = Field(
         "",
         description="Addresses of the PersonaPlex servers for the engine `remote`, with commas between, e.g. "
         "ws://gpu1:8998,ws://gpu2:8998; `parley engine` is sent raw sound, with ?format=opus a tenth of the bytes.",
@@ -146,7 +153,7 @@ class Settings(BaseSettings):
         "or `tiny` for random weights.",
     )
     engine_voices: str = Field("", description="Folder of PersonaPlex's voices; empty takes the checkpoint's own.")
-    own_voices: str = Field(
+    own_voices: OwnVoices = Field(
         "", description="Voices of your own that role cards may ask for: their files' names, separated by commas."
     )
     engine_device: str = Field(
@@ -206,12 +213,12 @@ class Settings(BaseSettings):
     recogniser_workers: int = Field(
         0, ge=0, le=64, description="Speech recognition processes; 0 means one for every two cores."
     )
-    llm_base_url: str = Field(
+    llm_base_url: Address = Field(
         "", description="OpenAI-compatible chat endpoint that answers instead of the embedded responder."
     )
     llm_api_key: SecretStr = Field(SecretStr(""), description="Key for the chat endpoint.")
     llm_model: str = Field("", description="Model name for the chat endpoint.")
-    speech_base_url: str = Field(
+    speech_base_url: Address = Field(
         "", description="OpenAI-compatible speech endpoint that speaks instead of the embedded voice."
     )
     speech_api_key: SecretStr = Field(SecretStr(""), description="Key for the speech endpoint.")
@@ -220,70 +227,11 @@ class Settings(BaseSettings):
         "auto", description="Embedded voice; auto takes flite where its program is installed."
     )
 
-    @field_validator("public_url", "twilio_api_url", "engine_url", "llm_base_url", "speech_base_url", "judge_base_url")
-    @classmethod
-    def _no_trailing_slash(cls, value: str) -> str:
-        return value.rstrip("/")
-
-    @field_validator("public_url")
-    @classmethod
-    def _is_origin(cls, value: str) -> str:
-        if value and not value.startswith(("http://", "https://")):
-            raise ValueError("must begin with https:// (or http:// for tests) and name a host")
-        if value.count("/") > 2:
-            raise ValueError("must be an origin without a path, e.g. https://calls.example.com")
-        return _with_host(value)
-
     @field_validator("judge_model")
     @classmethod
     def _is_named(cls, value: str, info: ValidationInfo) -> str:
         if info.data.get("judge_base_url") and not value:
             raise ValueError("must name the model that PARLEY_JUDGE_BASE_URL is asked for")
-        return value
-
-    @field_validator("twilio_api_url", "judge_base_url")
-    @classmethod
-    def _is_web_address(cls, value: str, info: ValidationInfo) -> str:
-        if value and not value.startswith(("http://", "https://")):
-            is_judge = info.field_name == "judge_base_url"
-            example = "https://llm.example.com/v1" if is_judge else "https://api.dublin.ie1.twilio.com"
-            raise ValueError(f"must begin with https://, e.g. {example}")
-        return _with_host(value)
-
-    @field_validator("twilio_account_sid")
-    @classmethod
-    def _is_account(cls, value: str) -> str:
-        if value and not (value.startswith("AC") and value.isalnum()):
-            raise ValueError("must be an account SID: AC with more letters and digits, from Twilio's console")
-        return value
-
-    @field_validator("time_zone")
-    @classmethod
-    def _is_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
-            raise ValueError("must be the IANA name of a time zone, e.g. Europe/Berlin or America/New_York") from None
-        return value
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _are_networks(cls, value: str) -> str:
-        for proxy in _parts(value):
-            try:
-                ip_network(proxy)
-            except ValueError:
-                raise ValueError(
-                    "must be IP addresses or networks, separated by commas, e.g. 127.0.0.1 or 10.0.0.0/8"
-                ) from None
-        return value
-
-    @field_validator("own_voices")
-    @classmethod
-    def _are_voices(cls, value: str) -> str:
-        for name in _parts(value):
-            if not OWN_NAME.fullmatch(name):
-                raise ValueError(f"must be names of voice files, separated by commas, not {name!r}")
         return value
 
     @property
@@ -299,17 +247,17 @@ class Settings(BaseSettings):
     @property
     def auth_tokens(self) -> tuple[str, ...]:
         """Twilio auth tokens, newest first."""
-        return _parts(self.twilio_auth_token.get_secret_value())
+        return parts(self.twilio_auth_token.get_secret_value())
 
     @property
     def proxies(self) -> tuple[str, ...]:
         """The addresses and networks of ``trusted_proxies``."""
-        return _parts(self.trusted_proxies)
+        return parts(self.trusted_proxies)
 
     @property
     def voices_of_own(self) -> tuple[str, ...]:
         """The names of ``own_voices``."""
-        return _parts(self.own_voices)
+        return parts(self.own_voices)
 
     def engine_options(self) -> dict[str, str]:
         """The settings engines may read, as the plain strings that ``agent.duplex.load_engine`` takes."""
@@ -348,7 +296,7 @@ def load(**overrides: object) -> Settings:
     try:
         return Settings(**overrides)  # pyright: ignore[reportArgumentType]
     except ValidationError as error:
-        raise SettingsError(" ".join(_sentence(str(each["loc"][0]), each) for each in error.errors())) from None
+        raise SettingsError(" ".join(_sentence(each) for each in error.errors())) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"The file {DOTENV} of the working folder can't be read ({type(error).__name__}): "
@@ -364,34 +312,6 @@ def misspelt() -> dict[str, str]:
     return {name: found[0] for name, found in near.items() if found}
 
 
-def _parts(value: str) -> tuple[str, ...]:
-    return tuple(part for each in value.split(",") if (part := each.strip()))
-
-
-def _with_host(url: str) -> str:
-    host = urlsplit(url).hostname
-    if url and (not host or any(letter.isspace() for letter in url)):
-        raise ValueError("must name a host and hold no space, e.g. https://calls.example.com")
-    return url
-
-
-def _sentence(name: str, problem: Mapping[str, Any]) -> str:
-    """Return what a setting must be; never what it was, which may be a secret."""
-    variable = f"{PREFIX}{name.upper()}"
-    if problem["type"] == "value_error":
-        return f"{variable} {problem['ctx']['error']}."
-    return f"{variable} must be {_wanted(Settings.model_fields[name])}."
-
-
-def _wanted(field: FieldInfo) -> str:
-    """Return in words what values a setting takes."""
-    if choices := [each for each in get_args(field.annotation) if isinstance(each, str)]:
-        return ("empty or " if "" in choices else "") + " or ".join(filter(None, choices))
-    words = {bool: "true or false", int: "a whole number", float: "a number"}.get(field.annotation or str, "text")
-    bounds = {
-        name: getattr(limit, name) for limit in field.metadata for name in ("ge", "gt", "le") if hasattr(limit, name)
-    }
-    if "le" not in bounds:
-        return words
-    least = f", {bounds['ge']} to" if "ge" in bounds else f" above {bounds['gt']}, at most"
-    return f"{words}{least} {bounds['le']}"
+def _sentence(problem: Mapping[str, Any]) -> str:
+    name = str(problem["loc"][0])
+    return sentence(f"{PREFIX}{name.upper()}", Settings.model_fields[name], problem)

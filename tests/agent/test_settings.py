@@ -55,7 +55,9 @@ def test_an_origin_names_a_host_and_no_path(url: str) -> None:
         load(public_url=url)
 
 
-@pytest.mark.parametrize("name", [name for name, field in Settings.model_fields.items() if field.metadata])
+@pytest.mark.parametrize(
+    "name", [name for name, field in Settings.model_fields.items() if field.annotation in (int, float)]
+)
 def test_every_range_is_told_in_words(name: str) -> None:
     with pytest.raises(SettingsError, match=rf"^PARLEY_{name.upper()} must be a (whole )?number.* \d+(\.0)?\.$"):
         load(**{name: 1e9})

@@ -1,0 +1,112 @@
+"""What values settings take: their checks, and a sentence for each value that can't be used."""
+
+from collections.abc import Mapping
+from ipaddress import ip_network
+from typing import Annotated, Any, get_args
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator
+from pydantic.fields import FieldInfo
+
+from personas.voices import OWN_NAME
+
+
+def parts(value: str) -> tuple[str, ...]:
+    """Return what stands between commas."""
+    return tuple(part for each in value.split(",") if (part := each.strip()))
+
+
+def _no_trailing_slash(value: str) -> str:
+    return value.rstrip("/")
+
+
+def _with_host(url: str) -> str:
+    host = urlsplit(url).hostname
+    if url and (not host or any(letter.isspace() for letter in url)):
+        raise ValueError("must name a host and hold no space, e.g. https://calls.example.com")
+    return url
+
+
+def _is_origin(value: str) -> str:
+    if value and not value.startswith(("http://", "https://")):
+        raise ValueError("must begin with https:// (or http:// for tests) and name a host")
+    if value.count("/") > 2:
+        raise ValueError("must be an origin without a path, e.g. https://calls.example.com")
+    return value
+
+
+def _of_web(example: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError(f"must begin with https://, e.g. {example}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _is_account(value: str) -> str:
+    if value and not (value.startswith("AC") and value.isalnum()):
+        raise ValueError("must be an account SID: AC with more letters and digits, from Twilio's console")
+    return value
+
+
+def _is_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+        raise ValueError("must be the IANA name of a time zone, e.g. Europe/Berlin or America/New_York") from None
+    return value
+
+
+def _are_networks(value: str) -> str:
+    for proxy in parts(value):
+        try:
+            ip_network(proxy)
+        except ValueError:
+            raise ValueError(
+                "must be IP addresses or networks, separated by commas, e.g. 127.0.0.1 or 10.0.0.0/8"
+            ) from None
+    return value
+
+
+def _are_voices(value: str) -> str:
+    for name in parts(value):
+        if not OWN_NAME.fullmatch(name):
+            raise ValueError(f"must be names of voice files, separated by commas, not {name!r}")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_no_trailing_slash)]
+Origin = Annotated[Address, AfterValidator(_is_origin), AfterValidator(_with_host)]
+WebAddress = Annotated[Address, _of_web("https://llm.example.com/v1"), AfterValidator(_with_host)]
+TwilioAddress = Annotated[Address, _of_web("https://api.dublin.ie1.twilio.com"), AfterValidator(_with_host)]
+AccountSid = Annotated[str, AfterValidator(_is_account)]
+Zone = Annotated[str, AfterValidator(_is_zone)]
+Networks = Annotated[str, AfterValidator(_are_networks)]
+OwnVoices = Annotated[str, AfterValidator(_are_voices)]
+
+
+def sentence(variable: str, field: FieldInfo, problem: Mapping[str, Any]) -> str:
+    """Return what a setting must be; never what it was, which may be a secret.
+
+    Args:
+        problem: one of ``pydantic.ValidationError.errors()``.
+    """
+    if problem["type"] == "value_error":
+        return f"{variable} {problem['ctx']['error']}."
+    return f"{variable} must be {_wanted(field)}."
+
+
+def _wanted(field: FieldInfo) -> str:
+    """Return in words what values a setting takes."""
+    if choices := [each for each in get_args(field.annotation) if isinstance(each, str)]:
+        return ("empty or " if "" in choices else "") + " or ".join(filter(None, choices))
+    words = {bool: "true or false", int: "a whole number", float: "a number"}.get(field.annotation or str, "text")
+    bounds = {
+        name: getattr(limit, name) for limit in field.metadata for name in ("ge", "gt", "le") if hasattr(limit, name)
+    }
+    if "le" not in bounds:
+        return words
+    least = f", {bounds['ge']} to" if "ge" in bounds else f" above {bounds['gt']}, at most"
+    return f"{words}{least} {bounds['le']}"
