@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.duplex import Sampling
 
@@ -12,6 +12,11 @@ FORMATS = (OPUS, PCM)
 """What Parley's own server has, and tells on /health; others have Ogg-Opus alone."""
 
 MOST_TEXT_CHARACTERS = 20_000
+DEFAULT_VOICE = "NATF2"
+"""What a call that asks for no voice gets."""
+
+VOICE_KINDS = (".pt", ".wav")
+"""Suffixes of voice files; of two with one name the first is meant where none is given."""
 
 
 class QueryError(Exception):
@@ -73,6 +78,12 @@ class ChatQuery:
             for name, value in values.items()
             if value is not None and (name != "voice_prompt" or value)
         }
+
+    def for_published(self) -> "ChatQuery":
+        """Return what NVIDIA's own server bears: it wants both prompts, the voice by its file, and fails at a seed."""
+        voice = self.voice or DEFAULT_VOICE
+        file = voice if voice.endswith(VOICE_KINDS) else voice + VOICE_KINDS[0]
+        return replace(self, voice=file, text=self.text or "", seed=None)
 
 
 def _unless(value: float, usual: float) -> float | None:

@@ -39,10 +39,9 @@ from agent.engines.personaplex.chat import Chat, Limits
 from agent.engines.personaplex.fair_socket import FairSocket
 from agent.engines.personaplex.metrics import ServerMetrics
 from agent.engines.personaplex.patient_http import PatientHttp
-from agent.wire.query import FORMATS, ChatQuery, QueryError
+from agent.wire.query import DEFAULT_VOICE, FORMATS, ChatQuery, QueryError
 
 DEFAULT_TEXT = "You enjoy having a good conversation."
-DEFAULT_VOICE = "NATF2"
 RETRY_AFTER_S = 5
 MOST_MESSAGE_BYTES = 256 * 1024
 """A frame of Opus has hundreds of bytes; a longer message ends the call with WebSocket code 1009."""

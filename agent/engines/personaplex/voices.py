@@ -15,13 +15,12 @@ from torch import Tensor
 from agent.duplex import FRAME_SAMPLES, SAMPLE_HZ
 from agent.engines.personaplex.config import AUDIO_CARD, CODEBOOKS, LMConfig
 from agent.engines.personaplex.errors import VoiceError
-from agent.engines.personaplex.loudness import normalise
 from agent.engines.personaplex.prompt import Voice, check_voice
+from agent.wire.query import VOICE_KINDS
 
 LOUDNESS_LUFS = -24.0
 MOST_VOICE_S = 60
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,99}$")
-_KINDS = (".pt", ".wav")
 _UNREADABLE = (OSError, EOFError, tarfile.TarError, zlib.error)
 
 
@@ -57,7 +56,7 @@ class FileVoices:
     def __init__(self, source: Path, config: LMConfig) -> None:
         self._source = source
         self._config = config
-        files = {Path(path).name: path for path in self._paths() if Path(path).suffix in _KINDS}
+        files = {Path(path).name: path for path in self._paths() if Path(path).suffix in VOICE_KINDS}
         self._names = {name: path for name, path in files.items() if _NAME.match(name)}
         if not self._names:
             raise VoiceError(f"There is no voice in {source}: it must hold .wav or .pt files with plain names.")
@@ -66,7 +65,8 @@ class FileVoices:
         return sorted(self._names)
 
     def check(self, name: str) -> str:
-        for found in (name, *(name + kind for kind in _KINDS)):
+        stem = name.removesuffix(".pt").removesuffix(".wav")  # clients of the published server say .pt
+        for found in (name, *(stem + kind for kind in VOICE_KINDS)):
             if found in self._names:
                 return found
         known = ", ".join(sorted({Path(found).stem for found in self._names})[:20])
@@ -120,13 +120,16 @@ class RandomVoices:
 
 
 def recording(data: bytes, name: str) -> Tensor:
-    """Decode a WAV file: mono, 24 kHz, -24 LUFS, cut to whole frames → [F, 1 920] float32.
+    """Decode a WAV file: mono, 24 kHz, -24 LUFS (ITU-R BS.1770-4), its last frame filled → [F, 1 920] float32.
+
+    Resampled and measured by the libraries that the reference uses, and like there not clipped: its codes are equal.
 
     Raises:
         VoiceError: it is no WAV file, or shorter than 0.4 s, silent or longer than a minute.
     """
     import soundfile
-    from scipy.signal import resample_poly
+    import sphn
+    from pyloudnorm import Meter
 
     try:
         sound, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
@@ -136,11 +139,13 @@ def recording(data: bytes, name: str) -> Tensor:
         raise VoiceError(f"The voice {name} lasts {len(sound) / rate:.1f} s; take 0.4 to {MOST_VOICE_S} s of speech.")
     mono = sound.mean(axis=1)
     if rate != SAMPLE_HZ:
-        mono = resample_poly(mono, SAMPLE_HZ, rate).astype(np.float32)
-    if not np.abs(mono).max() > 0:
+        mono = sphn.resample(mono[None], src_sample_rate=rate, dst_sample_rate=SAMPLE_HZ)[0]
+    loudness = Meter(SAMPLE_HZ).integrated_loudness(mono)
+    if not np.isfinite(loudness):
         raise VoiceError(f"The voice {name} is silent; take a recording of speech.")
-    whole = len(mono) // FRAME_SAMPLES * FRAME_SAMPLES
-    return torch.from_numpy(normalise(mono, SAMPLE_HZ, LOUDNESS_LUFS)[:whole]).view(-1, FRAME_SAMPLES)
+    levelled = mono * 10 ** ((LOUDNESS_LUFS - loudness) / 20)
+    whole = np.pad(levelled, (0, -len(levelled) % FRAME_SAMPLES)).astype(np.float32)
+    return torch.from_numpy(whole).view(-1, FRAME_SAMPLES)
 
 
 def embeddings(data: bytes, name: str, config: LMConfig) -> Voice:

@@ -5,6 +5,7 @@ import ssl
 import time
 
 import httpx
+import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
@@ -26,6 +27,8 @@ MOST_MESSAGE_BYTES = 1024 * 1024
 _FOREIGN_SLOTS = 1
 """A server that does not tell its slots is taken for the published one, which carries one call at a time."""
 
+log = structlog.get_logger(__name__)
+
 
 class Host:
     """Carries calls as long as it is there; ``slots`` is 0 until it has told them, and after it went away."""
@@ -34,6 +37,7 @@ class Host:
         self.slots = 0
         self._address = address
         self._pcm = address.pcm
+        self._is_foreign = not address.pcm
         self._sessions: set[RemoteSession] = set()
         self._opening = 0
         self._rests_until = 0.0
@@ -85,7 +89,9 @@ class Host:
             slots, formats = None, None
         # 0 while our own server still loads
         self.slots = slots if type(slots) is int and slots >= 0 else _FOREIGN_SLOTS
-        self._pcm = address.pcm or (address.leaves_format and isinstance(formats, list) and PCM in formats)
+        is_ours = isinstance(formats, list)
+        self._is_foreign = not (is_ours or address.pcm)
+        self._pcm = address.pcm or (address.leaves_format and is_ours and PCM in formats)
 
     async def open(self, role: RolePrompt) -> RemoteSession:
         """Connect, which reserves a slot.
@@ -124,6 +130,10 @@ class Host:
 
     async def _connect(self, role: RolePrompt) -> ClientConnection:
         query = ChatQuery(role.voice, role.text, role.seed, role.sampling, self._pcm)
+        if self._is_foreign:
+            if role.seed is not None:
+                log.warning("the engine's server takes no seed", url=self.url)
+            query = query.for_published()
         return await connect(
             self._address.chat_url(query.write()),
             additional_headers=self._address.headers,

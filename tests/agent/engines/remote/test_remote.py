@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -159,7 +160,17 @@ async def test_nobody_there_is_told_by_the_call_and_not_by_the_start() -> None:
             await client.open(ROLE)
 
 
-async def test_a_published_server_gets_the_published_query_and_one_call() -> None:
+@pytest.mark.parametrize(
+    ("role", "file"),
+    [
+        (ROLE, "NATM1.pt"),
+        (replace(ROLE, seed=7, text=""), "NATM1.pt"),
+        (replace(ROLE, voice="clara.wav"), "clara.wav"),
+        (replace(ROLE, voice=""), "NATF2.pt"),
+    ],
+)
+async def test_a_published_server_gets_what_it_bears_and_one_call(role: RolePrompt, file: str) -> None:
+    """It looks the voice up by its file's name, fails where a prompt is left out, and at any seed."""
     asked = []
 
     async def handle(socket: ServerConnection) -> None:
@@ -168,12 +179,13 @@ async def test_a_published_server_gets_the_published_query_and_one_call() -> Non
         await socket.wait_closed()
 
     async with foreign(handle) as address, remote(address) as client:
-        await client.open(ROLE)
+        await client.open(role)
         with pytest.raises(EngineFull):
-            await client.open(ROLE)
+            await client.open(role)
         await asyncio.sleep(0)
     assert asked[0].path == "/api/chat"
-    assert parse_qs(asked[0].query) == {"voice_prompt": ["NATM1"], "text_prompt": [ROLE.text]}
+    query = parse_qs(asked[0].query, keep_blank_values=True)
+    assert query == {"voice_prompt": [file], "text_prompt": [role.text]}
 
 
 async def test_what_is_pushed_early_waits_for_a_server_that_throws_it_away() -> None:
