@@ -1,23 +1,12 @@
-"""The days of a time zone as moments: where each begins, and the zone's offsets over a stretch of time.
+"""A time zone's offsets over a stretch of time; where its days begin is in personas.days.
 
 Databases get the offsets from here, not from time zone rules of their own: SQLite has none, and PostgreSQL's may
 be of another year than Python's. So both count the same calls in the same days, those of 23 and 25 hours too.
 """
 
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 _DAY_S = 86_400
-
-
-def begin_of(day: date, zone: tzinfo) -> datetime:
-    """Return the moment (UTC) at which a day begins; where clocks skip its midnight, the moment at which they do.
-
-    Raises:
-        OverflowError: there is none, before the year 1 or after 9999.
-    """
-    # Of a midnight that is skipped, Python takes the offset before (PEP 495): that is the moment of the skip. Of one
-    # that comes twice it takes the first.
-    return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
 def offsets(zone: tzinfo, first: datetime, last: datetime) -> list[tuple[datetime, timedelta]]:

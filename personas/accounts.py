@@ -9,9 +9,12 @@ from hashlib import sha256
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from personas import audit
+from personas.audit import PARLEY, Action, Actor, Subject
 from personas.db import Database
 from personas.errors import PersonaError
 from personas.tables import UserRow
@@ -37,12 +40,18 @@ class User:
     name: str
     stamp: str
 
+    @property
+    def actor(self) -> Actor:
+        """The user as the audit log names them."""
+        return Actor(self.name, str(self.id))
+
 
 class Accounts:
-    """The users in one database. Names are compared without regard to case."""
+    """The users in one database, changed by ``actor``. Names are compared without regard to case."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, actor: Actor = PARLEY) -> None:
         self._database = database
+        self._actor = actor
 
     async def add(self, name: str, password: str) -> User:
         """Add a user.
@@ -55,6 +64,8 @@ class Accounts:
         try:
             async with self._database.session() as session:
                 session.add(row)
+                await session.flush()
+                self._note(session, Action.USER_ADDED, row)
         except IntegrityError:
             raise AccountError(
                 f"there is a user {name} already; change the password with 'parley users set-password {name}'"
@@ -67,8 +78,13 @@ class Accounts:
         Raises:
             AccountError: there is no such user, or the password is too short or too long.
         """
-        name = _checked_name(name)
-        await self._store_hash(name, await _hash(password))
+        name, password_hash = _checked_name(name), await _hash(password)
+        async with self._database.session() as session:
+            changed = update(UserRow).where(UserRow.name == name).values(password_hash=password_hash)
+            row = await session.scalar(changed.returning(UserRow))
+            if row is None:
+                raise AccountError(f"there is no user {name}; add one with 'parley users add {name}'")
+            self._note(session, Action.PASSWORD_CHANGED, row)
 
     async def remove(self, name: str) -> None:
         """Remove a user, who is signed out everywhere by that.
@@ -78,12 +94,13 @@ class Accounts:
         """
         name = _checked_name(name)
         async with self._database.session() as session:
-            names = set(await session.scalars(select(UserRow.name)))
-            if names == {name}:
+            users = {row.name: row for row in await session.scalars(select(UserRow))}
+            if set(users) == {name}:
                 raise AccountError(f"{name} is the only user; add another first with 'parley users add'")
-            if name not in names:
+            if name not in users:
                 raise AccountError(f"there is no user {name}; 'parley users list' shows them all")
-            await session.execute(delete(UserRow).where(UserRow.name == name))
+            await session.delete(users[name])
+            self._note(session, Action.USER_REMOVED, users[name])
 
     async def check(self, name: str, password: str) -> User | None:
         """Return the user if name and password are right; a wrong name takes as long as a wrong password."""
@@ -94,7 +111,9 @@ class Accounts:
             return None
         if _hasher.check_needs_rehash(row.password_hash):
             row.password_hash = await _hash(password)
-            await self._store_hash(row.name, row.password_hash)
+            async with self._database.session() as session:
+                same = update(UserRow).where(UserRow.id == row.id)
+                await session.execute(same.values(password_hash=row.password_hash))
         return _user(row)
 
     async def user(self, user_id: int) -> User | None:
@@ -108,13 +127,14 @@ class Accounts:
         async with self._database.session() as session:
             return list(await session.scalars(select(UserRow.name).order_by(UserRow.name)))
 
-    async def _store_hash(self, name: str, password_hash: str) -> None:
+    async def knows(self, name: str) -> Actor | None:
+        """Return the user of this name as the audit log names them, None where there is none."""
         async with self._database.session() as session:
-            found = await session.execute(
-                update(UserRow).where(UserRow.name == name).values(password_hash=password_hash)
-            )
-        if found.rowcount == 0:  # pyright: ignore[reportAttributeAccessIssue]
-            raise AccountError(f"there is no user {name}; add one with 'parley users add {name}'")
+            row = await session.scalar(select(UserRow).where(UserRow.name == name.strip().lower()))
+        return None if row is None else _user(row).actor
+
+    def _note(self, session: AsyncSession, action: Action, row: UserRow) -> None:
+        audit.note(session, self._actor, action, Subject("user", str(row.id), row.name))
 
 
 async def ensure_admin(database: Database, password: str = "") -> str | None:
@@ -136,7 +156,10 @@ async def ensure_admin(database: Database, password: str = "") -> str | None:
     hashed = await _hash(password or made_up)
     try:
         async with database.session() as session:
-            session.add(UserRow(name=ADMIN, password_hash=hashed, created_at=datetime.now(UTC)))
+            row = UserRow(name=ADMIN, password_hash=hashed, created_at=datetime.now(UTC))
+            session.add(row)
+            await session.flush()
+            audit.note(session, PARLEY, Action.USER_ADDED, Subject("user", str(row.id), row.name))
     except IntegrityError:  # another process was first, and printed its own
         return None
     return made_up or None

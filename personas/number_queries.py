@@ -10,6 +10,8 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from personas import audit
+from personas.audit import Action, Actor, Subject
 from personas.db import Database
 from personas.errors import NotPublished, NumberChanged, UnknownNumber
 from personas.numbers import MESSAGE, OPEN, VOICEMAIL, NumberSettings, check_number, check_settings, settings_hash
@@ -25,6 +27,7 @@ class NumberQueries:
     """Queries on phone numbers. Every method is one transaction."""
 
     _database: Database
+    _actor: Actor
 
     async def set_number(self, number: str, slug: str) -> None:
         """Let a persona answer a phone number, instead of whichever did; the number's other settings stay.
@@ -36,6 +39,7 @@ class NumberQueries:
         number = check_number(number)
         async with self._database.session() as session:
             await _put(session, number, {"persona_id": await lock(session, slug)})
+            self._note(session, Action.NUMBER_SET, number, f"answered by {slug}")
 
     async def save_number(self, settings: NumberSettings, *, base: str | None = None) -> None:
         """Set everything of a phone number.
@@ -61,6 +65,7 @@ class NumberQueries:
             if base is not None and (settings_hash(found) if found else "") != base:
                 raise NumberChanged(f"{settings.number} was set to something else meanwhile; look at it again.")
             await _put(session, settings.number, values, only_new=base == "")
+            self._note(session, Action.NUMBER_SET, settings.number, _changed(found, settings))
 
     async def clear_number(self, number: str, *, base: str | None = None) -> None:
         """Let nobody answer a phone number any more; ``base`` is as in ``save_number``.
@@ -76,6 +81,7 @@ class NumberQueries:
             if base is not None and settings_hash(found) != base:
                 raise NumberChanged(f"{number} was set to something else meanwhile; look at it again.")
             await session.execute(delete(NumberRow).where(NumberRow.number == number))
+            self._note(session, Action.NUMBER_CLEARED, number, f"was answered by {found.persona_slug}")
 
     async def numbers(self) -> list[NumberSettings]:
         """Return the phone numbers that are set, in order."""
@@ -114,6 +120,9 @@ class NumberQueries:
                 raise NotPublished(f"The persona {slug!r} has no published version; publish its draft.")
             return as_version(row, slug)
 
+    def _note(self, session: AsyncSession, action: Action, number: str, detail: str) -> None:
+        audit.note(session, self._actor, action, Subject("number", number), detail)
+
 
 async def numbers_of(session: AsyncSession, persona_id: int, slug: str) -> list[str]:
     """Return the numbers that a persona answers, always or out of hours."""
@@ -132,6 +141,13 @@ async def _locked(session: AsyncSession, number: str) -> NumberSettings | None:
         return None
     slug = await session.scalar(select(PersonaRow.slug).where(PersonaRow.id == row.persona_id))
     return _settings(row, slug or "")
+
+
+def _changed(old: NumberSettings | None, new: NumberSettings) -> str:
+    """Return what was changed, without the human's number."""
+    said = f"answered by {new.persona_slug}"
+    names = [name.replace("_", " ") for name in _FIELDS if old and getattr(old, name) != getattr(new, name)]
+    return f"{said}; changed: {', '.join(names)}" if names else said
 
 
 async def _put(session: AsyncSession, number: str, values: dict[str, Any], *, only_new: bool = False) -> None:

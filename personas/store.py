@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from personas import audit
+from personas.audit import PARLEY, Action, Actor, Subject
 from personas.db import Database
 from personas.errors import DraftChanged, NotPublished, PersonaArchived, PersonaInUse, UnknownVersion
 from personas.number_queries import NumberQueries, numbers_of
@@ -25,10 +27,15 @@ from personas.versions import content_hash as content_hash
 
 
 class PersonaStore(NumberQueries):
-    """All queries on personas. Every method is one transaction."""
+    """All queries on personas. Every method is one transaction; ``actor`` is whose changes the audit log records."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, actor: Actor = PARLEY) -> None:
         self._database = database
+        self._actor = actor
+
+    def by(self, actor: Actor) -> "PersonaStore":
+        """Return the same store, in the hands of ``actor``."""
+        return PersonaStore(self._database, actor)
 
     async def save_draft(self, card: PersonaCard, *, note: str = "", base: str | None = None) -> PersonaVersion:
         """Save the card as its persona's draft; the slug makes the persona. An older draft is replaced, unless tested.
@@ -62,6 +69,7 @@ class PersonaStore(NumberQueries):
             if newest.published_at is None:
                 newest.published_at = datetime.now(UTC)
                 newest.note = note or newest.note
+                _note(session, self._actor, Action.PERSONA_PUBLISHED, newest, slug, f"version {newest.number}")
             return as_version(newest, slug)
 
     async def note_test(self, version_id: int) -> None:
@@ -99,7 +107,7 @@ class PersonaStore(NumberQueries):
         async with self._database.session() as session:
             done: dict[str, ImportedCard] = {}
             for card in sorted(cards, key=lambda card: card.slug):  # one order for all: no two writers can deadlock
-                done[card.slug] = await _import(session, card, replace_edits)
+                done[card.slug] = await _import(session, card, replace_edits, self._actor)
             return [done[card.slug] for card in cards]
 
     async def version(self, version_id: int) -> PersonaVersion:
@@ -167,7 +175,10 @@ class PersonaStore(NumberQueries):
             if numbers := await numbers_of(session, persona_id, slug):
                 raise PersonaInUse(f"{slug!r} answers {', '.join(numbers)}; give another persona to it first.")
             here = PersonaRow.id == persona_id, PersonaRow.archived_at.is_(None)
-            await session.execute(update(PersonaRow).where(*here).values(archived_at=datetime.now(UTC)))
+            put_away = update(PersonaRow).where(*here).values(archived_at=datetime.now(UTC)).returning(PersonaRow.id)
+            if await session.scalar(put_away):
+                newest = await _newest(session, persona_id)
+                _note(session, self._actor, Action.PERSONA_ARCHIVED, newest, slug)
 
     async def bring_back(self, slug: str) -> None:
         """Undo ``archive``.
@@ -177,7 +188,11 @@ class PersonaStore(NumberQueries):
         """
         async with self._database.session() as session:
             persona_id = await lock(session, slug, also_archived=True)
-            await session.execute(update(PersonaRow).where(PersonaRow.id == persona_id).values(archived_at=None))
+            away = PersonaRow.id == persona_id, PersonaRow.archived_at.is_not(None)
+            back = update(PersonaRow).where(*away).values(archived_at=None).returning(PersonaRow.id)
+            if await session.scalar(back):
+                newest = await _newest(session, persona_id)
+                _note(session, self._actor, Action.PERSONA_BROUGHT_BACK, newest, slug)
 
     async def archived_at(self, slug: str) -> datetime | None:
         """Return when a persona was put away; None where it was not, or where there is none."""
@@ -191,6 +206,12 @@ class PersonaStore(NumberQueries):
             if not also_archived:
                 query = query.where(PersonaRow.archived_at.is_(None))
             return [await _summary(session, persona) for persona in await session.scalars(query)]
+
+
+def _note(
+    session: AsyncSession, actor: Actor, action: Action, version: PersonaVersionRow, slug: str, detail: str = ""
+) -> None:
+    audit.note(session, actor, action, Subject("persona", slug, version.card["title"]), detail)
 
 
 async def _newest(session: AsyncSession, persona_id: int) -> PersonaVersionRow:
@@ -236,7 +257,7 @@ def _new_row(persona_id: int, number: int, card: PersonaCard) -> PersonaVersionR
     )
 
 
-async def _import(session: AsyncSession, card: PersonaCard, replace_edits: bool) -> ImportedCard:
+async def _import(session: AsyncSession, card: PersonaCard, replace_edits: bool, actor: Actor) -> ImportedCard:
     try:
         persona_id = await lock_or_make(session, card.slug)
     except PersonaArchived:
@@ -261,6 +282,7 @@ async def _import(session: AsyncSession, card: PersonaCard, replace_edits: bool)
     row.imported, row.published_at = True, row.created_at
     session.add(row)
     await session.flush()
+    _note(session, actor, Action.PERSONA_PUBLISHED, row, card.slug, f"version {number}, from a file")
     return ImportedCard(ImportOutcome.CHANGED if published else ImportOutcome.NEW, as_version(row, card.slug))
 
 

@@ -1,4 +1,5 @@
-"""The tables of personas, their versions and phone numbers, of the console's users and attempts to sign in.
+"""The tables of personas, their versions and phone numbers, of the console's users, what they did, and attempts to
+sign in.
 
 numbers ──▶ personas ◀── persona_versions (numbered; the one without ``published_at`` is the draft)
 """
@@ -78,3 +79,26 @@ class SignInAttemptRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(String(64))
     at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+class AuditRow(Base):
+    """Something that somebody did (personas/audit.py); it refers to nothing, so that it outlives all it names."""
+
+    __tablename__ = "audit_entries"
+    __table_args__ = (
+        Index("ix_audit_entries_at", "at", "id"),
+        Index("ix_audit_entries_actor", "actor_name", "at", "id"),
+        Index("ix_audit_entries_action", "action", "at", "id"),
+        Index("ix_audit_entries_subject", "subject_id", "action", "at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    actor_name: Mapped[str] = mapped_column(String(128))
+    actor_id: Mapped[str] = mapped_column(String(32))
+    via: Mapped[str] = mapped_column(String(16))
+    action: Mapped[str] = mapped_column(String(32))
+    subject_kind: Mapped[str] = mapped_column(String(16))
+    subject_id: Mapped[str] = mapped_column(String(128))
+    subject_title: Mapped[str] = mapped_column(Text)
+    detail: Mapped[str] = mapped_column(Text)

@@ -229,11 +229,12 @@ def _load(files: list[Path] | None) -> "list[PersonaCard]":
 def _with_store(work: "Callable[[PersonaStore], Awaitable[T]]") -> T:
     from agent.settings import settings
     from personas import migrate
+    from personas.audit import command_line
     from personas.store import PersonaStore
 
     async def run() -> T:
         async with migrate.opened(settings().database) as database:
-            return await work(PersonaStore(database))
+            return await work(PersonaStore(database, command_line()))
 
     return asyncio.run(run())
 

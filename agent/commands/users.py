@@ -65,10 +65,11 @@ def _with_accounts(work: Callable[["Accounts"], Awaitable[T]]) -> T:
     from agent.settings import settings
     from personas import migrate
     from personas.accounts import Accounts
+    from personas.audit import command_line
 
     async def run() -> T:
         async with migrate.opened(settings().database) as database:
-            return await work(Accounts(database))
+            return await work(Accounts(database, command_line()))
 
     return asyncio.run(run())
 

@@ -3,18 +3,17 @@
 ?persona=…&since=2026-11-01 ──chosen_calls──▶ ChosenCalls ──where──▶ CallFilter
 """
 
-import csv
-import io
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, tzinfo
 
 from fastapi import HTTPException, Request
 
 from crm.admin.words import masked
 from crm.call import CallFilter, ListedCall
-from crm.days import begin_of
 from crm.store import CallStore
+from personas.admin.csv_lines import csv_lines
+from personas.days import begin_of_typed
 from personas.store import PersonaStore
 
 CHUNK = 50  # calls that are read at once for a file: live calls share the event loop
@@ -57,17 +56,13 @@ class ChosenCalls:
         Raises:
             HTTPException: 400, a day that is none.
         """
-        until = self._midnight(self.until, days=1) if self.until else None
-        since = self._midnight(self.since) if self.since else None
+        try:
+            since, until = begin_of_typed(self.since, self.zone), begin_of_typed(self.until, self.zone, after=1)
+        except ValueError as error:
+            raise HTTPException(400, f"{error} Go back and choose it again.") from None
         chosen = CallFilter(self.persona, self.status, self.outcome, caller_of=self.caller_of)
         is_test = self.kind == "tests" if self.kind in KINDS else None
         return replace(chosen, since=since, until=until, is_test=is_test)
-
-    def _midnight(self, day: str, days: int = 0) -> datetime:
-        try:
-            return begin_of(date.fromisoformat(day) + timedelta(days), self.zone)
-        except (ValueError, OverflowError):
-            raise HTTPException(400, "A day is written like 2026-11-21. Go back and choose it again.") from None
 
 
 def chosen_calls(
@@ -96,12 +91,12 @@ async def as_csv(store: CallStore, personas: PersonaStore, chosen: ChosenCalls) 
     Callers' numbers are masked as on the pages.
     """
     where = chosen.where()
-    yield _lines([COLUMNS])
+    yield csv_lines([COLUMNS])
     cursor: str | None = ""
     while cursor is not None:
         page = await store.calls(limit=CHUNK, cursor=cursor, where=where)
         versions = await personas.version_numbers({row.call.persona_version_id for row in page.calls})
-        yield _lines([_cells(row, versions, chosen.zone) for row in page.calls])
+        yield csv_lines([_cells(row, versions, chosen.zone) for row in page.calls])
         cursor = page.next_cursor
 
 
@@ -129,15 +124,3 @@ def _cells(row: ListedCall, versions: dict[int | None, int], zone: tzinfo) -> li
         call.carrier_call_id,
         "yes" if call.is_test else "",
     ]
-
-
-def _lines(rows: Iterable[Iterable[object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerows([[_safe(cell) for cell in row] for row in rows])
-    return text.getvalue()
-
-
-def _safe(cell: object) -> object:
-    """Keep a spreadsheet from taking text for a formula."""
-    is_formula = isinstance(cell, str) and cell[:1] in "=-@\t\r" and cell != ""
-    return f"'{cell}" if is_formula else cell

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from crm.call import Call, Handoff, HandoffMode
 from crm.errors import UnknownCall
 from crm.store import CallStore
+from personas.audit import Action, Actor, AuditLog, Subject
 from personas.errors import BadNumber
 from personas.numbers import check_number
 
@@ -80,30 +81,40 @@ def add_routes(router: APIRouter, path: str, store: CallStore, view: LiveView) -
                 return StreamingResponse(_events(view, call), media_type="text/event-stream")
         return Response(status_code=204)  # which tells the browser to ask no more
 
+    log = AuditLog(store.database)
+
     @router.post(path + "/{call_id}/hang-up")
     async def hang_up(request: Request, call_id: str) -> Response:
-        call = await _live_call(store, call_id)
-        with _Refusals():
-            await view.hang_up(call, request.state.user.name)
+        call, user = await _live_call(store, call_id), request.state.user
+        async with _told(log, user.actor, Action.CALL_HUNG_UP, call):
+            await view.hang_up(call, user.name)
         return RedirectResponse(f"{path}/{call_id}", 303)
 
     @router.post(path + "/{call_id}/hand-off")
     async def hand_off(request: Request, call_id: str) -> Response:
-        call = await _live_call(store, call_id)
+        call, user = await _live_call(store, call_id), request.state.user
         handoff = _handoff(await request.form())
-        with _Refusals():
-            await view.hand_off(call, handoff, request.state.user.name)
+        async with _told(log, user.actor, Action.CALL_HANDED_OVER, call, handoff.mode):
+            await view.hand_off(call, handoff, user.name)
         return RedirectResponse(f"{path}/{call_id}", 303)
 
 
-class _Refusals:
-    """Turns a refusal into the console's page for what did not work."""
+@contextlib.asynccontextmanager
+async def _told(log: AuditLog, actor: Actor, action: Action, call: Call, how: str = "") -> AsyncIterator[None]:
+    """Write down what was done, or what was refused, which becomes the console's page for what did not work."""
+    refusal = ""
+    try:
+        yield
+    except LiveRefused as error:
+        refusal = str(error)
+    await log.record(actor, action, audited(call), f"Not done: {refusal}" if refusal else how)
+    if refusal:
+        raise HTTPException(409, refusal)
 
-    def __enter__(self) -> None: ...
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, LiveRefused):
-            raise HTTPException(409, str(error)) from None
+def audited(call: Call) -> Subject:
+    """Return a call as the audit log names it: without the caller."""
+    return Subject("call", call.id, call.persona_title)
 
 
 async def _events(view: LiveView, call: Call) -> AsyncIterator[str]:

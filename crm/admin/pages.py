@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -21,25 +21,28 @@ from crm.recordings import Recordings
 from crm.store import CallStore
 from personas.admin.rendering import Pages
 from personas.admin.section import Section
+from personas.audit import Action, AuditLog, Subject
 from personas.store import PersonaStore
 
 PATH = "/calls"
 PAGE_LENGTH = 30
+NOTED_EVERY = timedelta(hours=1)  # who looks at one call again and again, or plays it piece by piece, is noted once
 Chosen = Annotated[ChosenCalls, Depends(chosen_calls)]
 
 
 def section(store: CallStore, personas: PersonaStore, recordings: Recordings, view: LiveView | None = None) -> Section:
     """Return the section "Calls" for ``personas.admin.console.mount``; without ``view`` live calls only say so."""
     router, pages = APIRouter(), Pages("crm")
-    _list_page(router, pages, store, personas)
-    _call_page(router, pages, store, personas, recordings, view)
+    log = AuditLog(store.database)
+    _list_page(router, pages, store, personas, log)
+    _call_page(router, pages, store, personas, recordings, view, log)
     if view:
         live.add_routes(router, PATH, store, view)
-    _recording(router, store, recordings)
+    _recording(router, store, recordings, log)
     return Section("Calls", PATH, "phone", router)
 
 
-def _list_page(router: APIRouter, pages: Pages, store: CallStore, personas: PersonaStore) -> None:
+def _list_page(router: APIRouter, pages: Pages, store: CallStore, personas: PersonaStore, log: AuditLog) -> None:
     @router.get(PATH)
     async def listed(request: Request, chosen: Chosen, cursor: str = "") -> Response:
         try:
@@ -82,8 +85,10 @@ def _list_page(router: APIRouter, pages: Pages, store: CallStore, personas: Pers
     search.add_routes(router, PATH, store, not_found)
 
     @router.get(f"{PATH}.csv")
-    async def file(chosen: Chosen) -> Response:
+    async def file(request: Request, chosen: Chosen) -> Response:
         chosen.where()  # what can't be read is told before the file begins
+        about = ", ".join(f"{name} {value}" for name, value in chosen.query().items())
+        await log.record(request.state.user.actor, Action.LIST_DOWNLOADED, Subject("calls", ""), about)
         name = f"calls-{datetime.now(chosen.zone):%Y%m%d-%H%M%S}.csv"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return StreamingResponse(as_csv(store, personas, chosen), media_type="text/csv", headers=headers)
@@ -96,10 +101,12 @@ def _call_page(
     personas: PersonaStore,
     recordings: Recordings,
     view: LiveView | None,
+    log: AuditLog,
 ) -> None:
     @router.get(PATH + "/{call_id}")
     async def one(request: Request, call_id: str) -> Response:
         call = await _known(store, call_id)
+        await log.record(request.state.user.actor, Action.CALL_OPENED, live.audited(call), once_in=NOTED_EVERY)
         turns, scores = await store.turns(call_id), await store.scores(call_id)
         dynamics = await store.dynamics(call_id)
         verdicts = scores[0].card.verdicts if scores else ()
@@ -149,7 +156,7 @@ async def _live_values(personas: PersonaStore, call: Call, view: LiveView | None
     }
 
 
-def _recording(router: APIRouter, store: CallStore, recordings: Recordings) -> None:
+def _recording(router: APIRouter, store: CallStore, recordings: Recordings, log: AuditLog) -> None:
     @router.get(PATH + "/{call_id}/recording")
     async def recording(request: Request, call_id: str, download: bool = False) -> Response:
         call = await _known(store, call_id)
@@ -157,6 +164,8 @@ def _recording(router: APIRouter, store: CallStore, recordings: Recordings) -> N
             path = await asyncio.to_thread(recordings.file, call.recording)
         except RecordingUnavailable as error:
             raise HTTPException(404, str(error)) from None
+        action = Action.RECORDING_DOWNLOADED if download else Action.RECORDING_PLAYED
+        await log.record(request.state.user.actor, action, live.audited(call), once_in=NOTED_EVERY)
         began = call.created_at.astimezone(request.app.state.time_zone)
         name = f"call-{began:%Y%m%d-%H%M%S}-{call.id[:8]}.wav"
         kind: Literal["attachment", "inline"] = "attachment" if download else "inline"

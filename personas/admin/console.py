@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from personas.accounts import Accounts
+from personas.admin import audit_pages
 from personas.admin import pages as persona_pages
 from personas.admin.csrf import SESSION_S, require_token
 from personas.admin.headers import SecurityHeaders
@@ -25,6 +26,7 @@ from personas.admin.section import Section
 from personas.admin.session import SignInNeeded, ask_to_sign_in, login_router, signed_in
 from personas.admin.talking import Dial
 from personas.admin.throttle import Throttle
+from personas.audit import AuditLog
 from personas.db import Database
 from personas.store import PersonaStore
 
@@ -60,11 +62,13 @@ def mount(
         raise ValueError(f"PARLEY_SESSION_SECRET needs at least {LEAST_SECRET} characters")
     console = FastAPI(title="Parley", docs_url=None, redoc_url=None, openapi_url=None)
     console.state.accounts = Accounts(database)
+    console.state.audit = AuditLog(database)
     console.state.time_zone = time_zone
     console.state.throttle = Throttle(database, hmac.digest(session_secret.encode(), b"throttle", "sha256"))
     console.state.device_cookie = "__Host-parley-device" if secure else "parley-device"
     console.state.csrf_secret = hmac.digest(session_secret.encode(), b"csrf", "sha256")
-    console.state.sections = (*sections, *persona_pages.sections(PersonaStore(database), own_voices, dial))
+    own = (*persona_pages.sections(PersonaStore(database), own_voices, dial), audit_pages.section())
+    console.state.sections = (*sections, *own)
     console.add_middleware(
         SessionMiddleware,
         secret_key=session_secret,

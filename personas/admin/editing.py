@@ -150,7 +150,7 @@ def _publishing(router: APIRouter, store: PersonaStore) -> None:
     async def publish(request: Request, slug: str) -> Response:
         base = _text((await request.form()).get("base"))
         try:
-            await store.publish(slug, base=base)
+            await store.by(request.state.user.actor).publish(slug, base=base)
         except UnknownPersona as error:
             raise HTTPException(404, str(error)) from None
         except PersonaArchived as error:
@@ -163,9 +163,9 @@ def _publishing(router: APIRouter, store: PersonaStore) -> None:
 
 def _archiving(router: APIRouter, store: PersonaStore) -> None:
     @router.post(PATH + "/{slug}/archive")
-    async def archive(slug: str) -> Response:
+    async def archive(request: Request, slug: str) -> Response:
         try:
-            await store.archive(slug)
+            await store.by(request.state.user.actor).archive(slug)
         except UnknownPersona as error:
             raise HTTPException(404, str(error)) from None
         except PersonaInUse as error:
@@ -173,9 +173,9 @@ def _archiving(router: APIRouter, store: PersonaStore) -> None:
         return RedirectResponse(f"{PATH}/{slug}", 303)
 
     @router.post(PATH + "/{slug}/bring-back")
-    async def bring_back(slug: str) -> Response:
+    async def bring_back(request: Request, slug: str) -> Response:
         try:
-            await store.bring_back(slug)
+            await store.by(request.state.user.actor).bring_back(slug)
         except UnknownPersona as error:
             raise HTTPException(404, str(error)) from None
         return RedirectResponse(f"{PATH}/{slug}", 303)

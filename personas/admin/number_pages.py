@@ -85,7 +85,7 @@ def section(store: PersonaStore) -> Section:
     async def save(request: Request) -> Response:
         typed = _typed(await request.form())
         try:
-            await store.save_number(typed.settings(), base=typed.base)
+            await store.by(request.state.user.actor).save_number(typed.settings(), base=typed.base)
         except PersonaError as error:
             problem = (_CHANGED if typed.base else _THERE) if isinstance(error, NumberChanged) else str(error)
             return await _page(pages, request, store, typed, problem=problem)
@@ -95,7 +95,7 @@ def section(store: PersonaStore) -> Section:
     async def clear(request: Request) -> Response:
         typed = _typed(await request.form())
         try:
-            await store.clear_number(check_number(typed.number), base=typed.base)
+            await store.by(request.state.user.actor).clear_number(check_number(typed.number), base=typed.base)
         except (BadNumber, UnknownNumber) as error:
             raise HTTPException(404, str(error)) from None
         except NumberChanged:

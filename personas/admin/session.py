@@ -4,20 +4,25 @@ login ──▶ signed cookie {user, stamp} ──▶ signed_in ──▶ a page
 """
 
 import re
+from datetime import timedelta
 from urllib.parse import quote
 
 import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import FormData, State, UploadFile
 from starlette.responses import Response
 
 from personas.accounts import Accounts, User
 from personas.admin.csrf import SAFE_METHODS
 from personas.admin.rendering import Pages
 from personas.admin.throttle import DEVICE_S
+from personas.audit import Action, Actor, Subject
 
 log = structlog.get_logger(__name__)
+CONSOLE_ITSELF = Subject("console", "")
+NOBODY = Actor("")  # a name that no user has: it may be a password, typed into the wrong field
+UNKNOWN_NAMES_NOTED_EVERY = timedelta(minutes=1)  # strangers may make up as many as they like
 _ORIGIN = re.compile(r"^https?://[^/]*")
 
 
@@ -85,9 +90,11 @@ def login_router() -> APIRouter:
         user = await state.accounts.check(name, password)
         if user is None:
             log.warning("sign-in refused", address=address)  # not the name: people type passwords there
+            await _note_refusal(state, name, address)
             error = "The user name or the password is wrong."
             return await pages(request, "login.html", status=401, next=local_path(wanted), name=name, error=error)
         await state.throttle.succeeded(name, address, device)
+        await state.audit.record(user.actor, Action.SIGNED_IN, CONSOLE_ITSELF, _from(address))
         log.info("signed in", user=user.name, address=address)
         request.session.clear()  # a session from before the login must not live on in it
         request.session.update(user=user.id, stamp=user.stamp)
@@ -102,6 +109,17 @@ def login_router() -> APIRouter:
         return RedirectResponse("/login", 303)
 
     return router
+
+
+async def _note_refusal(state: State, name: str, address: str) -> None:
+    known = await state.accounts.knows(name)
+    spread = None if known else UNKNOWN_NAMES_NOTED_EVERY  # wrong passwords of one account are few: see the throttle
+    actor = known or NOBODY
+    await state.audit.record(actor, Action.SIGN_IN_REFUSED, CONSOLE_ITSELF, _from(address), once_in=spread)
+
+
+def _from(address: str) -> str:
+    return f"from {address}" if address else ""
 
 
 def _text(form: FormData, field: str) -> str:

@@ -40,9 +40,11 @@ ICONS = [
     "rewind-backward-5",
     "rewind-forward-5",
     "search",
+    "shield-check",
     "sun",
     "user",
     "user-circle",
+    "user-cog",
     "users",
     "volume",
 ]

@@ -12,6 +12,7 @@ import pytest
 from agent import live_desk
 from agent.duplex import AgentFrame, HeardWord
 from crm.call import Call, CallFilter, Handoff, NewCall
+from personas.audit import AuditFilter, AuditLog
 from telephony.carriers.twilio.carrier import TwilioCarrier
 from telephony.errors import CarrierSilent
 from telephony.simulator import HangUp, Human, Pause, Phone, PhoneCompany, ScriptedCaller
@@ -42,6 +43,12 @@ def token_of(page: str) -> str:
     found = re.search(r'name="csrf_token" value="([^"]+)"', page)
     assert found
     return found[1]
+
+
+async def noted(where: Exchange) -> list[tuple[str, str, str]]:
+    """What the console's user did, on what, and how, oldest first."""
+    entries = (await AuditLog(where.state.database).entries(AuditFilter(actor="admin"))).entries
+    return [(each.action, each.subject.id, each.detail) for each in reversed(entries)]
 
 
 async def id_of(where: Exchange, carrier_call_id: str) -> str:
@@ -95,6 +102,8 @@ async def test_an_operator_ends_a_call_with_their_name_and_a_token(open_exchange
         assert (late.status_code, "over already" in late.text) == (409, True)
         page = (await http.get(f"/calls/{call_id}")).text
         assert "Ended from its page by" in page
+        opened, hung_up = ("call_opened", call_id, ""), ("call_hung_up", call_id, "")
+        assert await noted(where) == [("signed_in", "", "from 127.0.0.1"), opened, hung_up]
 
 
 async def test_an_operator_hands_a_call_over_to_a_typed_number(open_exchange: Open) -> None:
@@ -117,6 +126,8 @@ async def test_an_operator_hands_a_call_over_to_a_typed_number(open_exchange: Op
         assert (status, "has no human" in text) == (409, True)
         done = await http.post(f"{path}/hand-off", data=form | {"to": "+1 (555) 0177"})
         assert done.status_code == 303
+        tried = [detail for action, _, detail in await noted(where) if action == "call_handed_over"]
+        assert tried == [f"Not done: {live_desk.NOBODY}", "warm"]
         line = Line(stream)
         assert await line.live()
         assert 20 < sum(line.loud) < 50  # one moment please, and no word of what could not be done

@@ -35,6 +35,7 @@ PAGES = {
     "persona-new": "/new-persona",
     "numbers": "/numbers",
     "number": "/numbers?edit=%2B15550100",
+    "audit": "/audit",
     "not-found": "/calls/nothing",
     "no-page": "/nowhere",
 }

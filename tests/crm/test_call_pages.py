@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import httpx
 import numpy as np
 import pytest
-from fastapi import FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException, Request
 
 from crm.admin import pages
 from crm.admin.conversation import Piece, grouped, shown_turns
@@ -22,6 +22,8 @@ from crm.floor import ipus
 from crm.recordings import Recordings
 from crm.store import CallStore
 from crm.tracks import TrackWriter
+from personas.accounts import User
+from personas.audit import AuditLog
 from personas.store import PersonaStore
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -110,11 +112,22 @@ def test_figures_come_from_the_log() -> None:
     assert [(part.ms, part.left, part.width) for part in parts] == [(300, 0, 75), (100, 75, 25)]
 
 
+def ann(request: Request) -> None:
+    request.state.user = User(7, "ann", "")
+
+
+async def noted(store: CallStore) -> list[tuple[str, str, str]]:
+    """Who did what on which call, oldest first."""
+    entries = (await AuditLog(store.database).entries()).entries
+    return [(each.actor.name, each.action, each.subject.id) for each in reversed(entries)]
+
+
 @pytest.fixture
 async def client(store: CallStore, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
     app.state.time_zone = BERLIN
-    app.include_router(pages.section(store, PersonaStore(store.database), Recordings(tmp_path)).router)
+    router = pages.section(store, PersonaStore(store.database), Recordings(tmp_path)).router
+    app.include_router(router, dependencies=[Depends(ann)])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         yield client
 
@@ -142,6 +155,8 @@ async def test_a_recording_is_given_in_ranges(
     assert (await client.get(f"/calls/{call_id}/recording", headers={"Range": "bytes=99999-"})).status_code == 416
     saved = await client.get(f"/calls/{call_id}/recording?download=true")
     assert saved.headers["Content-Disposition"].startswith('attachment; filename="call-')
+    played, downloaded = ("ann", "recording_played", call_id), ("ann", "recording_downloaded", call_id)
+    assert await noted(store) == [played, downloaded]  # pieces of one hour are one entry
     peaks = (await client.get(f"/calls/{call_id}/peaks")).json()
     assert max(peaks["agent"]) == pytest.approx(0.5, abs=0.01)
     assert max(peaks["caller"]) == 0
@@ -194,6 +209,7 @@ async def test_the_chosen_calls_are_given_as_a_file(
     assert "+12025550143" not in answer.text
     begun = datetime.fromisoformat(lines[0]["created_at"])
     assert begun.utcoffset() == begun.astimezone(BERLIN).utcoffset() != timedelta()
+    assert await noted(store) == [("ann", "list_downloaded", "")]
     refused = await client.get("/calls.csv", params={"status": "refused"})
     assert [line["carrier_call_id"] for line in csv.DictReader(io.StringIO(refused.text))] == ["CAx"]
     none = await client.get("/calls.csv", params={"until": "2020-01-01"})

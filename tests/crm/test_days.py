@@ -11,8 +11,9 @@ from sqlalchemy import insert
 
 from crm.analytics import Analytics
 from crm.call import CallFilter
-from crm.days import begin_of, offsets
+from crm.days import offsets
 from crm.tables import CallRow
+from personas.days import begin_of
 from personas.db import Database
 
 # Changes of an hour, of half an hour, at midnight, for Ramadan, by a whole day; and an odd offset without any.

@@ -40,6 +40,7 @@ function draw(WaveSurfer, player, audio, peaks) {
     container: "#wave",
     media: audio,
     peaks: [peaks.caller, peaks.agent],
+    duration: length(player, audio),
     cspNonce: player.dataset.styleNonce,
     normalize: true,
     maxPeak: Math.max(0.1, ...peaks.caller, ...peaks.agent), // one scale for both tracks
@@ -70,10 +71,10 @@ function wireControls(player, audio) {
   const show = () => {
     player.classList.toggle("playing", !audio.paused);
     play.setAttribute("aria-label", audio.paused ? "Play" : "Pause");
-    clock.textContent = `${stamp(audio.currentTime)} / ${stamp(audio.duration)}`;
+    clock.textContent = `${stamp(audio.currentTime)} / ${stamp(length(player, audio))}`;
   };
   const toggle = () => (audio.paused ? audio.play() : audio.pause());
-  const skip = (seconds) => { audio.currentTime = Math.min(audio.duration, Math.max(0, audio.currentTime + seconds)); };
+  const skip = (seconds) => { audio.currentTime = Math.min(length(player, audio), Math.max(0, audio.currentTime + seconds)); };
   for (const event of ["play", "pause", "ended", "timeupdate", "durationchange", "seeked"]) audio.addEventListener(event, show);
   play.addEventListener("click", toggle);
   speed.addEventListener("change", () => { audio.playbackRate = Number(speed.value); });
@@ -88,6 +89,11 @@ function wireControls(player, audio) {
     act();
   });
   show();
+}
+
+// The recording is not fetched before it is played: until then the length is the call's.
+function length(player, audio) {
+  return audio.duration || Number(player.dataset.lengthMs) / 1000;
 }
 
 function wireSeeking(audio, turns) {

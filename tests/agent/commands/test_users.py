@@ -1,14 +1,16 @@
 """`parley users`, as people type it, on a SQLite file."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
+from getpass import getuser
 from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from agent.commands import db, users
+from agent.commands import audit, db, users
 from agent.settings import settings
 from personas.accounts import AccountError, Accounts, User
 from personas.db import Database
@@ -25,6 +27,7 @@ def parley(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parley]:
     app = typer.Typer()
     db.register(app)
     users.register(app)
+    audit.register(app)
 
     def run(*arguments: str, code: int = 0, typed: str = "") -> Result:
         result = CliRunner().invoke(app, arguments, input=typed)
@@ -59,6 +62,13 @@ def test_users_come_change_and_go(parley: Parley, tmp_path: Path) -> None:
     assert not may_sign_in(tmp_path, "ann", "first password")
     parley("users", "remove", "bob")
     assert not may_sign_in(tmp_path, "bob", made_up)
+    told = json.loads(parley("audit", "--json").stdout)
+    assert [each["action"] for each in told] == ["user_removed", "password_changed", "user_added", "user_added"]
+    assert {(each["actor"]["name"], each["actor"]["via"]) for each in told} == {(getuser(), "command line")}
+    assert len(parley("audit", "--action", "user_removed", "--limit", "2").stdout.strip().splitlines()) == 3
+    assert json.loads(parley("audit", "--until", "2020-01-01", "--json").stdout) == []
+    assert "persona_published" in parley("audit", "--action", "x", code=2).output
+    assert "written like" in parley("audit", "--since", "x", code=2).output
 
 
 def test_what_cannot_be_is_said(parley: Parley) -> None:
