@@ -11,7 +11,8 @@ from agent.line.answer import CallDesk
 from agent.line.sentences import REFUSALS
 from agent.live import LiveCalls
 from agent.role import role_for
-from crm.call import Customer
+from crm.customer import Customer
+from crm.customers import Customers
 from crm.recordings import Recordings
 from crm.store import CallStore
 from personas.db import Database
@@ -64,7 +65,7 @@ async def test_the_number_decides_who_answers(front: Front) -> None:
 
 
 async def test_a_known_caller_is_in_the_role(front: Front) -> None:
-    await front.calls.save_customer(Customer("+15550177", "Kim", "Kim has a red bicycle."))
+    await Customers(front.calls.database).save(Customer(("+15550177",), "Kim", "Kim has a red bicycle."))
     async with front.desk() as desk:
         await desk.answer(ringing(from_number="+15550177"))
         await desk.answer(ringing("CA2", from_number=""))
