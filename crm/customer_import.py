@@ -108,6 +108,7 @@ class _Pass:
                 self._on_bytes(self._file.tell())
         finally:
             source.release()
+        self._report.bad.sort(key=lambda bad: bad.line)  # within a chunk, what only the database tells came last
         return self._report
 
     def _next(self, rows: Iterator[tuple[int, Put | BadCustomer]]) -> list[tuple[int, Put]]:

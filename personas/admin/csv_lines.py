@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Iterable
 
-
 _BEGINS_A_FORMULA = tuple("=-@\t\r")  # not +: phone numbers begin with it
 
 
