@@ -16,6 +16,7 @@ from typing import BinaryIO
 from crm.customer_files import CustomerFile
 from crm.customers import Customers, Done, Put
 from crm.errors import BadCustomer
+from personas.audit import Action
 
 SHOWN = 100
 """Bad rows that a report names; it counts the others."""
@@ -69,6 +70,7 @@ async def import_customers(
     written = _Pass(customers, file, chunk, lambda count: on_bytes(size + count), skipped=looked.bad_lines)
     after = await written.run(write=True)
     report.counts, report.is_written = after.counts, True
+    await customers.note(Action.CUSTOMERS_IMPORTED, f"{after.counts['new']} new, {after.counts['changed']} changed")
     for bad in after.bad:  # somebody has changed customers between the passes
         _note(report, bad)
     return report

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm.customer import Customer, name_key
 from crm.errors import BadCursor, CustomerChanged, NumberTaken, UnknownCustomer
 from crm.tables import CustomerNumberRow, CustomerRow
+from personas.audit import PARLEY, Action, Actor, Subject, note
 from personas.db import Database
 
 PutOutcome = Literal["new", "changed", "unchanged", "of_two"]
@@ -49,10 +50,18 @@ class Done:
 
 
 class Customers:
-    """All queries on customers. Every method is one transaction, but ``every``."""
+    """All queries on customers. Every method is one transaction, but ``every``.
 
-    def __init__(self, database: Database) -> None:
+    ``actor`` is whose changes the audit log records: of a customer the id alone.
+    """
+
+    def __init__(self, database: Database, actor: Actor = PARLEY) -> None:
         self._database = database
+        self._actor = actor
+
+    def by(self, actor: Actor) -> "Customers":
+        """Return the same store, in the hands of ``actor``."""
+        return Customers(self._database, actor)
 
     async def by_number(self, number: str) -> Customer | None:
         """Return who calls from an E.164 number, if known."""
@@ -113,12 +122,15 @@ class Customers:
             await _lock(session)
             if customer.id:
                 found = await _known(session, customer.id)
-                if base is not None and found.base not in (base, customer.base):
+                if found.base == customer.base:
+                    return found
+                if base is not None and found.base != base:
                     raise CustomerChanged("Somebody else changed this customer meanwhile; look at them again.")
             for owner in (await _owners(session, customer.numbers)).values():
                 if owner.id != customer.id:
                     raise NumberTaken(owner.id)
             (id,) = await _write(session, [customer])
+            self._note(session, Action.CUSTOMER_SAVED, str(id), "" if customer.id else "new")
             return await _known(session, id)
 
     async def remove(self, id: int, *, base: str | None = None) -> Customer:
@@ -133,6 +145,7 @@ class Customers:
             if base is not None and found.base != base:
                 raise CustomerChanged("Somebody else changed this customer meanwhile; look at them again.")
             await session.execute(delete(CustomerRow).where(CustomerRow.id == id))
+            self._note(session, Action.CUSTOMER_REMOVED, str(id))
             return found
 
     async def put(self, puts: Sequence[Put], *, write: bool) -> list[Done]:
@@ -148,6 +161,14 @@ class Customers:
             if write:
                 await _write(session, [wanted for done, wanted in plans if done.outcome in ("new", "changed")])
             return [done for done, _ in plans]
+
+    async def note(self, action: Action, detail: str) -> None:
+        """Write down what was done with many customers."""
+        async with self._database.session() as session:
+            self._note(session, action, "", detail)
+
+    def _note(self, session: AsyncSession, action: Action, id: str, detail: str = "") -> None:
+        note(session, self._actor, action, Subject("customer", id), detail)
 
 
 def _plan(put: Put, owners: dict[str, Customer]) -> tuple[Done, Customer]:

@@ -64,6 +64,7 @@ def export(
     """Write all customers to a file that `parley customers import` reads back as they are, whole numbers included."""
     from crm.customer_files import head, row
     from crm.errors import BadCustomerFile
+    from personas.audit import Action
 
     between = ";" if semicolons else ","
 
@@ -89,7 +90,11 @@ def export(
         finally:
             part.unlink(missing_ok=True)
 
-    _with_customers(run)
+    async def noted(store: "Customers") -> None:
+        await run(store)
+        await store.note(Action.CUSTOMERS_EXPORTED, f"{await store.count()} customers")
+
+    _with_customers(noted)
 
 
 @customers.command("list")
@@ -153,10 +158,11 @@ def _with_customers(work: "Callable[[Customers], Awaitable[T]]") -> T:
     from agent.settings import settings
     from crm.customers import Customers
     from personas import migrate
+    from personas.audit import command_line
 
     async def run() -> T:
         async with migrate.opened(settings().database) as database:
-            return await work(Customers(database))
+            return await work(Customers(database, command_line()))
 
     return asyncio.run(run())
 

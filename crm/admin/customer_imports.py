@@ -1,6 +1,5 @@
 """Customers from a file, in the console: looked through or written, and what came of it."""
 
-import structlog
 from fastapi import APIRouter, HTTPException, Request
 from starlette.datastructures import UploadFile
 from starlette.responses import Response
@@ -15,7 +14,6 @@ LARGEST_FILE_BYTES = 24_000_000
 """Some 100 000 customers with profiles; `parley customers import` takes any size."""
 
 LARGEST_FORM_BYTES = LARGEST_FILE_BYTES + 10_000
-log = structlog.get_logger(__name__)
 
 
 def add_routes(router: APIRouter, pages: Pages, path: str, customers: Customers) -> None:
@@ -43,9 +41,8 @@ def add_routes(router: APIRouter, pages: Pages, path: str, customers: Customers)
             )
         write = form.get("action") == "import"
         try:
-            report = await import_customers(customers, given.file, write=write, skip_bad=skip_bad)
+            mine = customers.by(request.state.user.actor)
+            report = await import_customers(mine, given.file, write=write, skip_bad=skip_bad)
         except BadCustomerFile as error:
             return await page(request, problem=str(error), name=given.filename, skip_bad=skip_bad)
-        if report.is_written:
-            log.info("customers imported", user=request.state.user.name, rows=report.rows, bad=report.bad_count)
         return await page(request, report=report, name=given.filename, skip_bad=skip_bad)

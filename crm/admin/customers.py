@@ -9,7 +9,6 @@ from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import Annotated, Any
 
-import structlog
 from fastapi import APIRouter, HTTPException, Path, Query, Request
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import FormData
@@ -37,7 +36,6 @@ NO_NUMBER = "No customer has this number."
 _KEPT_SEARCHES = 5
 _NOT_THERE = "Nothing is known of this customer any more: somebody removed them."
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +119,12 @@ def _one_page(router: APIRouter, pages: Pages, customers: Customers, calls: Call
     async def remove(request: Request, id: Id) -> Response:
         base = _typed(await request.form()).base
         try:
-            await customers.remove(id, base=base)
+            await customers.by(request.state.user.actor).remove(id, base=base)
         except UnknownCustomer:
             return RedirectResponse(PATH, 303)  # somebody was quicker
         except CustomerChanged:
             text = "Somebody else changed this customer since you opened the page. Go back, reload and look again."
             raise HTTPException(409, text) from None
-        log.info("customer removed", user=request.state.user.name, customer=id)
         return RedirectResponse(PATH, 303)
 
 
@@ -146,7 +143,7 @@ def _form_pages(router: APIRouter, pages: Pages, customers: Customers, calls: Ca
         typed = _typed(await request.form())
         try:
             wanted = customer(typed.numbers, typed.name, typed.profile, _id(typed.id))
-            saved = await customers.save(wanted, base=typed.base)
+            saved = await customers.by(request.state.user.actor).save(wanted, base=typed.base)
         except BadCustomer as error:
             return await _form(pages, request, typed, wrong=error.field, problem=str(error).capitalize())
         except NumberTaken as error:
@@ -157,7 +154,6 @@ def _form_pages(router: APIRouter, pages: Pages, customers: Customers, calls: Ca
             return await _form(pages, request, lost, problem=f"{_NOT_THERE} Saving makes them a customer again.")
         except CustomerChanged:
             return await _both(pages, request, customers, typed)
-        log.info("customer saved", user=request.state.user.name, customer=saved.id)
         return RedirectResponse(f"{PATH}/{saved.id}", 303)
 
 

@@ -17,6 +17,7 @@ from crm.recordings import Recordings
 from crm.store import CallStore
 from personas.accounts import ensure_admin
 from personas.admin import console
+from personas.audit import AuditLog
 from personas.db import Database
 from personas.library import load_library
 from personas.store import PersonaStore
@@ -198,7 +199,7 @@ async def upload(client: httpx.AsyncClient, browser: Browser, content: bytes, **
 
 
 async def test_a_file_is_looked_through_and_imported(
-    client: httpx.AsyncClient, browser: Browser, customers: Customers
+    client: httpx.AsyncClient, browser: Browser, customers: Customers, store: CallStore
 ) -> None:
     looked = await upload(client, browser, FILE, action="check", skip_bad="on")
     assert "not imported" in looked.text
@@ -210,6 +211,8 @@ async def test_a_file_is_looked_through_and_imported(
     taken = await upload(client, browser, FILE, action="import", skip_bad="on")
     assert "The good rows are imported" in taken.text
     assert await customers.count() == 2
+    (entry,) = (await AuditLog(store.database).entries(limit=1)).entries
+    assert (entry.actor.name, entry.action, entry.detail) == ("admin", "customers_imported", "2 new, 0 changed")
     broken = await upload(client, browser, b"name\nAda\n", action="import")
     assert broken.status_code == 422
     assert "names no column" in broken.text

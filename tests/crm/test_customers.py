@@ -7,6 +7,7 @@ import pytest
 from crm.customer import Customer, customer, name_key
 from crm.customers import CustomerPage, Customers, Done, Put
 from crm.errors import BadCursor, BadCustomer, CustomerChanged, NumberTaken, UnknownCustomer
+from personas.audit import Action, Actor, AuditLog, Subject, command_line
 from personas.db import Database
 from personas.prompt import MOST_PROFILE_BYTES
 
@@ -128,3 +129,22 @@ async def test_a_file_of_customers_is_put_in_one_go(customers: Customers) -> Non
     assert (await customers.customer(bob.id)).updated_at == bob.updated_at
     assert await customers.put([Put((BOB[0], ADA[0]), "Both")], write=True) == [Done("of_two")]
     assert await customers.count() == 3
+
+
+async def test_changes_are_written_down_with_who_made_them_and_nothing_of_the_customer(
+    customers: Customers, database: Database
+) -> None:
+    anns = customers.by(Actor("ann", "7"))
+    ada = await anns.save(Customer(ADA, "Ada", "Pays late."))
+    await anns.save(ada, base=ada.base)  # which changes nothing
+    await customers.by(command_line()).save(Customer(ADA, "Ada L.", "", ada.id))
+    with pytest.raises(CustomerChanged):
+        await anns.remove(ada.id, base=ada.base)
+    await anns.remove(ada.id)
+    entries = (await AuditLog(database).entries()).entries
+    me, id = command_line().name, str(ada.id)
+    assert [(each.actor.name, each.action, each.subject, each.detail) for each in reversed(entries)] == [
+        ("ann", Action.CUSTOMER_SAVED, Subject("customer", id), "new"),
+        (me, Action.CUSTOMER_SAVED, Subject("customer", id), ""),
+        ("ann", Action.CUSTOMER_REMOVED, Subject("customer", id), ""),
+    ]
