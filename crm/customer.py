@@ -74,8 +74,8 @@ def read_profile(text: str) -> str:
     if size > MOST_PROFILE_BYTES:
         raise BadCustomer(
             "profile",
-            f"is too long for a role prompt by {size - MOST_PROFILE_BYTES} of {MOST_PROFILE_BYTES} bytes "
-            "(a letter of English is one, others are two to four); keep what the agent needs in the call",
+            f"has {size} bytes, of which a role prompt takes {MOST_PROFILE_BYTES} (a letter of English is one, others "
+            "are two to four); keep what the agent needs in the call",
         )
     return profile
 

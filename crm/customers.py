@@ -130,7 +130,7 @@ class Customers:
                 if owner.id != customer.id:
                     raise NumberTaken(owner.id)
             (id,) = await _write(session, [customer])
-            self._note(session, Action.CUSTOMER_SAVED, str(id), "" if customer.id else "new")
+            self._note(session, Action.CUSTOMER_SAVED, id, "" if customer.id else "new")
             return await _known(session, id)
 
     async def remove(self, id: int, *, base: str | None = None) -> Customer:
@@ -145,7 +145,7 @@ class Customers:
             if base is not None and found.base != base:
                 raise CustomerChanged("Somebody else changed this customer meanwhile; look at them again.")
             await session.execute(delete(CustomerRow).where(CustomerRow.id == id))
-            self._note(session, Action.CUSTOMER_REMOVED, str(id))
+            self._note(session, Action.CUSTOMER_REMOVED, id)
             return found
 
     async def put(self, puts: Sequence[Put], *, write: bool) -> list[Done]:
@@ -165,10 +165,10 @@ class Customers:
     async def note(self, action: Action, detail: str) -> None:
         """Write down what was done with many customers."""
         async with self._database.session() as session:
-            self._note(session, action, "", detail)
+            note(session, self._actor, action, Subject("customers", ""), detail)
 
-    def _note(self, session: AsyncSession, action: Action, id: str, detail: str = "") -> None:
-        note(session, self._actor, action, Subject("customer", id), detail)
+    def _note(self, session: AsyncSession, action: Action, id: int, detail: str = "") -> None:
+        note(session, self._actor, action, Subject("customer", str(id), f"Customer {id}"), detail)
 
 
 def _plan(put: Put, owners: dict[str, Customer]) -> tuple[Done, Customer]:

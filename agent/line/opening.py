@@ -14,6 +14,7 @@ from agent.call import NONCE, Switchboard, duties_of
 from agent.duplex import DuplexError, DuplexSession, EngineFull, RolePrompt
 from agent.line.callers import Callers
 from agent.line.reservations import Reservations
+from agent.live import Noted
 from agent.role import role_for
 from crm.call import Call, NewCall, Outcome, Turn
 from crm.customers import Customers
@@ -105,6 +106,8 @@ class Opening:
         if not opened.nonce:  # its stream has come meanwhile, through another process
             await session.close()
             raise Refused("gateway_lost", "The call is carried elsewhere.")
+        for event in new.events if opened.is_new else ():
+            self._board.live.publish(opened.call.id, Noted(event.kind, event.at_ms, event.detail))
         await self._reservations.release(new.carrier_call_id)
         self._reservations.hold(new.carrier_call_id, session, duties_of(self._board, opened.call))
         instruction = ConnectStream({NONCE: opened.nonce}, part=new.part, say=say)

@@ -166,7 +166,7 @@ async def test_a_call_and_its_customer_lead_to_each_other(
     hidden = (await store.open_call(new_call("CA3", from_number=""))).call.id
     page = await browser.get(f"/calls/{known}")
     assert "Has the &lt;b&gt;large" in page
-    assert "by your own records" in page
+    assert '<bdi>Ada</bdi> <span class="text-secondary">by your own records</span>' in page
     form = await browser.get(f"/customers/new?call={other}")
     assert f"{BOB}</textarea>" in form
     assert f"/customers/new?call={other}" in await browser.get(f"/calls/{other}")

@@ -32,8 +32,8 @@ def names(page: CustomerPage) -> list[str]:
         ("name", {"name": "x" * 201}, "201 characters"),
         ("name", {"name": "a\0b"}, r"U\+0000"),
         ("name", {"name": " \t", "profile": "\n"}, "so is the profile"),
-        ("profile", {"profile": "x" * (MOST_PROFILE_BYTES + 7)}, f"by 7 of {MOST_PROFILE_BYTES} bytes"),
-        ("profile", {"profile": "\ufdfa" * 30}, "too long"),  # one character that a table of pieces reads as 18
+        ("profile", {"profile": "x" * (MOST_PROFILE_BYTES + 7)}, f"has {MOST_PROFILE_BYTES + 7} bytes"),
+        ("profile", {"profile": "\ufdfa" * 30}, "has 990 bytes"),  # one character that a table of pieces reads as 18
         ("profile", {"profile": "a\ud800b"}, r"U\+D800"),
     ],
 )
@@ -142,9 +142,9 @@ async def test_changes_are_written_down_with_who_made_them_and_nothing_of_the_cu
         await anns.remove(ada.id, base=ada.base)
     await anns.remove(ada.id)
     entries = (await AuditLog(database).entries()).entries
-    me, id = command_line().name, str(ada.id)
+    me, subject = command_line().name, Subject("customer", str(ada.id), f"Customer {ada.id}")
     assert [(each.actor.name, each.action, each.subject, each.detail) for each in reversed(entries)] == [
-        ("ann", Action.CUSTOMER_SAVED, Subject("customer", id), "new"),
-        (me, Action.CUSTOMER_SAVED, Subject("customer", id), ""),
-        ("ann", Action.CUSTOMER_REMOVED, Subject("customer", id), ""),
+        ("ann", Action.CUSTOMER_SAVED, subject, "new"),
+        (me, Action.CUSTOMER_SAVED, subject, ""),
+        ("ann", Action.CUSTOMER_REMOVED, subject, ""),
     ]

@@ -13,7 +13,7 @@ from agent.duplex import Capacity, EngineUnavailable, RolePrompt
 from agent.line.answer import CallDesk
 from agent.line.callers import LOOKUP_FAILED
 from agent.line.sentences import REFUSALS
-from agent.live import LiveCalls
+from agent.live import LiveCalls, LiveEvent, Noted
 from agent.role import role_for
 from crm.call import Call, CallEvent, KnownCaller
 from crm.customer import Customer
@@ -125,10 +125,13 @@ async def test_a_lookup_without_an_answer_leaves_it_to_the_customers_that_are_ke
     front: Front, answer: Answer, timeout_s: float, events: list[CallEvent]
 ) -> None:
     await Customers(front.calls.database).save(Customer(("+15550177",), "Kim", "Has a red bicycle."))
+    noted: list[LiveEvent] = []
+    front.board = replace(front.board, live=LiveCalls(lambda call_id, event: noted.append(event)))
     async with looking_up(front, answer, timeout_s):
         row = await answered(front)
     assert row.customer == KnownCaller("Kim", "Has a red bicycle.")
     assert await front.calls.events(row.id) == events
+    assert noted == [Noted(event.kind, 0, event.detail) for event in events]
 
 
 async def test_a_call_that_goes_on_is_told_the_same_of_its_caller(front: Front) -> None:
