@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from starlette.datastructures import State
 
 from agent.call import Switchboard
+from agent.customer_lookup import CustomerLookup
 from agent.duplex import DuplexEngine, load_engine
 from agent.health import Admission, Health
 from agent.lag import LoopLag
@@ -30,15 +31,19 @@ from agent.own_voice import OwnVoice
 from agent.pipeline.build import warm_up
 from agent.pipeline.watch import Patience
 from agent.settings import Settings, SettingsError
+from crm.admin import customers as customer_pages
 from crm.admin import overview
 from crm.admin import pages as call_pages
+from crm.admin.live import LiveView
 from crm.analytics import Analytics
+from crm.customers import Customers
 from crm.recorder import recover_lost_calls
 from crm.recordings import Recordings
 from crm.store import CallStore
 from personas import migrate
 from personas.accounts import AccountError, ensure_admin
 from personas.admin import console
+from personas.admin.section import Section
 from personas.db import Database
 from personas.store import PersonaStore
 from telephony.carrier import CallHandler, Carrier
@@ -69,6 +74,7 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     admission = Admission(LoopLag(on_lag=metrics.lag), settings.max_loop_lag_ms)
     live, own_voice = LiveCalls(metrics.count), OwnVoice(settings.tts)
     neighbours = LiveNeighbours(live, settings.data_dir / "live", calls.gateway)
+    lookup = _lookup(settings)
     engine = engine or load_engine(settings.engine, settings.engine_options())
     carrier = TwilioCarrier(settings.origin, settings.auth_tokens, settings.twilio_account_sid, settings.twilio_api_url)
     board = Switchboard(
@@ -82,6 +88,7 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
         max_call_s=settings.max_call_s,
         patience=_patience(settings),
         speak=own_voice,
+        lookup=lookup,
     )
     secret = _session_secret(settings)
     browsers = BrowserCarrier(settings.origin, hmac.digest(secret.encode(), b"browser", "sha256"))
@@ -91,25 +98,30 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     app = FastAPI(title="Parley", lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     state: dict[str, object] = dict(settings=settings, database=database, personas=personas, calls=calls)
     state |= dict(recordings=recordings, live=live, neighbours=neighbours, own_voice=own_voice)
-    state |= dict(engine=engine, desk=desk, desks=desks, lag=admission.lag, metrics=metrics)
+    state |= dict(lookup=lookup, engine=engine, desk=desk, desks=desks, lag=admission.lag, metrics=metrics)
     app.state = State(state)
     _mount_lines(app, settings, metrics, (carrier, desk), (browsers, tests))
     Health(database, engine, desks, admission, metrics, settings.metrics_token.get_secret_value()).mount(app)
-    sections = [
-        call_pages.section(calls, personas, recordings, LiveDesk(live, neighbours, calls, personas, carrier)),
-        overview.section(Analytics(database), personas),
-    ]
     console.mount(
         app,
         database=database,
         session_secret=secret,
         secure=settings.origin.startswith("https:"),
-        sections=sections,
+        sections=_sections(app.state, LiveDesk(live, neighbours, calls, personas, carrier)),
         own_voices=settings.voices_of_own,
         time_zone=ZoneInfo(settings.time_zone),
         dial=tests.dial,
     )
     return app
+
+
+def _sections(state: State, view: LiveView) -> list[Section]:
+    customers = Customers(state.database)
+    return [
+        call_pages.section(state.calls, state.personas, state.recordings, view, customers),
+        overview.section(Analytics(state.database), state.personas),
+        customer_pages.section(customers, state.calls, state.personas),
+    ]
 
 
 def _mount_lines(
@@ -133,6 +145,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         lost = await recover_lost_calls(state.calls, state.recordings)
         if lost:
             log.warning("calls were lost when the server stopped", calls=lost)
+        if state.lookup:
+            stack.push_async_callback(state.lookup.close)
         stack.push_async_callback(state.engine.close)
         await asyncio.gather(asyncio.to_thread(warm_up), state.engine.start())
         state.lag.start()
@@ -149,6 +163,13 @@ async def _first_user(database: Database, settings: Settings) -> str | None:
         return await ensure_admin(database, settings.admin_password.get_secret_value())
     except AccountError as error:
         raise SettingsError(f"PARLEY_ADMIN_PASSWORD: {error}.") from None
+
+
+def _lookup(settings: Settings) -> CustomerLookup | None:
+    if not settings.customer_url:
+        return None
+    token = settings.customer_token.get_secret_value()
+    return CustomerLookup(settings.customer_url, token, settings.customer_timeout_ms / 1000)
 
 
 def _patience(settings: Settings) -> Patience:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from agent.customer_lookup import CustomerLookup
 from agent.duplex import DuplexEngine, DuplexError, DuplexSession, EngineFull
 from agent.live import CallOver, CallStarted, LiveCalls
 from agent.logs import log_failure
@@ -43,7 +44,10 @@ _TO_HANG_UP = ("agent_hung_up", "time_limit", "caller_silent")
 
 @dataclass(frozen=True, slots=True)
 class Switchboard:
-    """What every call of this process shares. Without ``speak`` nothing is said but what the engine says."""
+    """What every call of this process shares.
+
+    Without ``speak`` nothing is said but what the engine says; without ``lookup`` callers are known from the database.
+    """
 
     engine: DuplexEngine
     personas: PersonaStore
@@ -55,6 +59,7 @@ class Switchboard:
     max_call_s: float
     patience: Patience = field(default_factory=Patience)
     speak: Speak | None = None
+    lookup: CustomerLookup | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +122,7 @@ async def _open_session(board: Switchboard, call: Call) -> DuplexSession:
     if call.persona_version_id is None:
         raise PersonaError("The call has no persona.")
     version = await board.personas.version(call.persona_version_id)
-    customer = await board.calls.customer_by_number(call.from_number) if call.from_number else None
-    return await board.engine.open(role_for(version.card, customer, await board.calls.history(call)))
+    return await board.engine.open(role_for(version.card, call.customer, await board.calls.history(call)))
 
 
 async def _converse(

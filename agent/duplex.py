@@ -77,7 +77,10 @@ class CardRule:
 
 @dataclass(frozen=True, slots=True)
 class RoleCard:
-    """The persona as plain data, for engines that reason over facts instead of reading a prompt."""
+    """The persona as plain data, for engines that reason over facts instead of reading a prompt.
+
+    ``customer_name`` and ``customer_profile`` are what is known of the caller, each one line.
+    """
 
     agent_name: str
     company: str
@@ -91,6 +94,7 @@ class RoleCard:
     rules: tuple[CardRule, ...] = ()
     keywords: tuple[str, ...] = ()
     customer_name: str = ""
+    customer_profile: str = ""
 
 
 @dataclass(frozen=True, slots=True)

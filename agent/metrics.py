@@ -23,7 +23,12 @@ REFUSED = "refused"
 _WEBHOOK_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _LAG_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)
 _BACKLOG_S = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.4, 1, 2)
-_ALARMS = frozenset({"one_way_audio", "line_lossy", "agent_choppy", "playout_late", "agent_faint", "agent_late"})
+_ALARMS = frozenset(
+    {
+        *("one_way_audio", "line_lossy", "agent_choppy", "playout_late", "agent_faint", "agent_late"),
+        "customer_lookup_failed",
+    }
+)
 
 
 class GatewayMetrics:

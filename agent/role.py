@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 
 from agent.duplex import CardFact, CardRule, RoleCard, RolePrompt
-from crm.call import Customer, Turn
+from crm.call import KnownCaller, Turn
 from personas.persona import PersonaCard
-from personas.prompt import render_role_prompt
+from personas.prompt import MOST_NAME_BYTES, MOST_PROFILE_BYTES, as_data, render_role_prompt
 
 CUT_OFF = "I'm sorry, we were cut off. This is {name} from {company} again. How can I help you further?"
 MOST_HISTORY = 900
 """Characters of the conversation so far: half a minute of a role prompt, which has 160 s at most."""
 
 
-def role_for(card: PersonaCard, customer: Customer | None = None, history: Sequence[Turn] = ()) -> RolePrompt:
+def role_for(card: PersonaCard, customer: KnownCaller | None = None, history: Sequence[Turn] = ()) -> RolePrompt:
     """Return the role prompt of a persona's card, with what is known of the caller.
 
     ``history`` is what was said in the parts of a call before this one: the agent is told its end, and greets the
@@ -21,8 +21,8 @@ def role_for(card: PersonaCard, customer: Customer | None = None, history: Seque
     if history:
         greeting = CUT_OFF.format(name=card.agent.name.split()[0], company=card.agent.company)
         card = card.model_copy(update={"greeting": greeting})
-    profile = customer.profile if customer else ""
-    text = render_role_prompt(card, profile, _so_far(history))
+    name, profile = (customer.name, customer.profile) if customer else ("", "")
+    text = render_role_prompt(card, profile, _so_far(history), customer_name=name)
     return RolePrompt(text=text, voice=card.voice, card=role_card(card, customer))
 
 
@@ -43,7 +43,7 @@ def _so_far(history: Sequence[Turn]) -> str:
     return " ".join(reversed(lines))
 
 
-def role_card(card: PersonaCard, customer: Customer | None = None) -> RoleCard:
+def role_card(card: PersonaCard, customer: KnownCaller | None = None) -> RoleCard:
     """Return the card as plain data, for engines that reason over facts."""
     facts = tuple(
         CardFact(fact.id, fact.topic, fact.kind.value, fact.value, fact.say, fact.questions, fact.keywords)
@@ -65,5 +65,6 @@ def role_card(card: PersonaCard, customer: Customer | None = None) -> RoleCard:
         facts=facts,
         rules=rules,
         keywords=card.keywords,
-        customer_name=customer.name if customer else "",
+        customer_name=as_data(customer.name, MOST_NAME_BYTES) if customer else "",
+        customer_profile=as_data(customer.profile, MOST_PROFILE_BYTES) if customer else "",
     )

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfig
 from agent.setting_values import (
     AccountSid,
     Address,
+    Endpoint,
     Networks,
     Origin,
     OwnVoices,
@@ -131,6 +132,19 @@ class Settings(BaseSettings):
 
     caller_calls_per_minute: int = Field(
         60, ge=0, le=10_000, description="Most calls a minute from one number; more hear an apology; 0 is no limit."
+    )
+
+    customer_url: Endpoint = Field(
+        "",
+        description="Address of your own records, asked for each caller while it rings: POST with JSON {number}, "
+        "answered by {name, profile} or 404; see docs/customers.md. Empty asks nobody.",
+    )
+    customer_token: SecretStr = Field(SecretStr(""), description="Bearer token that is sent to PARLEY_CUSTOMER_URL.")
+    customer_timeout_ms: int = Field(
+        300,
+        ge=10,
+        le=3_000,
+        description="Thousandths of a second that PARLEY_CUSTOMER_URL has to answer; then the call goes on without.",
     )
 
     test_keeps_slots: int = Field(

@@ -54,10 +54,29 @@ class AskedEnding:
 
 
 @dataclass(frozen=True, slots=True)
+class CallEvent:
+    """Something that happened in a call beside speech, e.g. kind ``digit`` or ``recording_failed``."""
+
+    kind: str
+    at_ms: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCaller:
+    """Who calls, as the agent was told; ``source`` is ``customers``, or ``lookup`` for the company's own records."""
+
+    name: str
+    profile: str
+    source: Literal["customers", "lookup"] = "customers"
+
+
+@dataclass(frozen=True, slots=True)
 class NewCall:
     """A ringing call and who answers it. The persona's fields are empty where none could be found.
 
-    ``part`` counts the media streams of one carrier's call; ``continues`` is the id of the part before.
+    ``part`` counts the media streams of one carrier's call; ``continues`` is the id of the part before. ``events`` are
+    what happened before it was logged.
     """
 
     carrier: str
@@ -73,6 +92,8 @@ class NewCall:
     part: int = 1
     continues: str | None = None
     is_test: bool = False
+    customer: KnownCaller | None = None
+    events: tuple[CallEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +105,7 @@ class Call:
     ``handoff`` is set where it was given to a human, ``handoff_result`` says how far that came and ``leg_id`` is the
     carrier's id of the human's own call, where we made it; ``voicemail`` is the address of the caller's message.
     ``gateway`` names the process that has it. ``is_test`` marks a call that a user made to try a persona:
-    ``account_id`` is that user's name, and no figures count it.
+    ``account_id`` is that user's name, and no figures count it. ``customer`` is who called, as far as it was known.
     """
 
     id: str
@@ -116,6 +137,7 @@ class Call:
     asked: AskedEnding | None = None
     gateway: str = ""
     is_test: bool = False
+    customer: KnownCaller | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,15 +175,6 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class CallEvent:
-    """Something that happened in a call beside speech, e.g. kind ``digit`` or ``recording_failed``."""
-
-    kind: str
-    at_ms: int
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Transfer:
     """The floor going from caller to agent: at ``at_ms`` the agent began, ``offset_ms`` after the
     caller's end; negative where they overlapped.
@@ -169,15 +182,6 @@ class Transfer:
 
     at_ms: int
     offset_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Customer:
-    """Somebody who calls. ``profile`` is text that goes into the role prompt."""
-
-    phone_number: str
-    name: str
-    profile: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,3 +31,31 @@ class JudgeRefused(JudgeUnavailable):
 
 class BadCursor(CrmError):
     """A list of calls was asked to go on from a place that no list has given out."""
+
+
+class BadCustomer(CrmError):
+    """A customer who can't be kept as given; ``problem`` is of ``field`` and ends with the remedy."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}.")
+        self.field, self.problem = field, problem
+
+
+class UnknownCustomer(CrmError):
+    """There is no customer with this id or number."""
+
+
+class CustomerChanged(CrmError):
+    """A customer was changed or removed by somebody else since they were read; nothing was written."""
+
+
+class NumberTaken(CrmError):
+    """A number belongs to another customer, whose id is ``customer_id``; nothing was written."""
+
+    def __init__(self, customer_id: int) -> None:
+        super().__init__("One of these numbers belongs to another customer; remove it there first.")
+        self.customer_id = customer_id
+
+
+class BadCustomerFile(CrmError):
+    """A file of customers that can't be read; the message names the line and the remedy."""

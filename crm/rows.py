@@ -8,6 +8,7 @@ from crm.call import (
     AskedEnding,
     Call,
     Handoff,
+    KnownCaller,
     ListedCall,
     Scorecard,
     ScoreSummary,
@@ -26,8 +27,10 @@ _CALL_FIELDS = tuple(part.name for part in fields(Call))
 
 def call(row: CallRow) -> Call:
     """Return the call of a row."""
-    values = {name: getattr(row, name) for name in _CALL_FIELDS}
-    return Call(**values | {"handoff": handoff(row.handoff), "asked": asked(row.asked)})
+    values: dict[str, Any] = {name: getattr(row, name) for name in _CALL_FIELDS}
+    values |= {"handoff": handoff(row.handoff), "asked": asked(row.asked)}
+    values["customer"] = None if row.customer is None else KnownCaller(**row.customer)
+    return Call(**values)
 
 
 def handoff(values: Mapping[str, Any] | None) -> Handoff | None:

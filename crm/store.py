@@ -25,7 +25,6 @@ from crm.call import (
     CallEvent,
     CallFilter,
     CallPage,
-    Customer,
     Handoff,
     HandoffResult,
     NewCall,
@@ -39,7 +38,7 @@ from crm.errors import NonceRefused
 from crm.gateways import is_dead
 from crm.queries import known, page_query, why_refused
 from crm.scores import ScoreQueries
-from crm.tables import CallRow, CustomerRow, EventRow, NonceRow, TransferRow, TurnRow
+from crm.tables import CallRow, EventRow, NonceRow, TransferRow, TurnRow
 from personas.db import Base, Database
 
 
@@ -121,9 +120,12 @@ class CallStore(ScoreQueries):
     async def _insert_call(self, session: AsyncSession, new: NewCall, status: Status) -> tuple[CallRow, bool]:
         call_id = uuid4().hex
         values = asdict(new) | {"status": status, "id": call_id, "created_at": _now(), "gateway": self.gateway}
+        events = [event | {"call_id": call_id} for event in values.pop("events")]
         await session.execute(self._upsert(CallRow).values(**values).on_conflict_do_nothing())
         same = (CallRow.carrier == new.carrier) & (CallRow.carrier_call_id == new.carrier_call_id)
         row = (await session.execute(select(CallRow).where(same, CallRow.part == new.part))).scalar_one()
+        if events and row.id == call_id:
+            await session.execute(insert(EventRow), events)
         return row, row.id == call_id
 
     async def claim(self, carrier_call_id: str, account_id: str, nonce: str) -> Call:
@@ -347,21 +349,6 @@ class CallStore(ScoreQueries):
         """
         lost = await self.left_behind()
         return sum([await self.finish(call.id, status="lost", **LOST[call.status]) for call in lost])
-
-    async def customer_by_number(self, number: str) -> Customer | None:
-        """Return who calls from this E.164 number, if known."""
-        query = select(CustomerRow).where(CustomerRow.phone_number == number)
-        async with self.database.session() as session:
-            row = (await session.execute(query)).scalar_one_or_none()
-            return None if row is None else Customer(row.phone_number, row.name, row.profile)
-
-    async def save_customer(self, customer: Customer) -> None:
-        """Add a customer, or replace the one with this number."""
-        values = asdict(customer) | {"updated_at": _now()}
-        statement = self._upsert(CustomerRow).values(**values)
-        statement = statement.on_conflict_do_update(index_elements=["phone_number"], set_=values)
-        async with self.database.session() as session:
-            await session.execute(statement)
 
     def _upsert(self, table: type[Base]) -> Any:
         dialect = postgresql if self.database.url.get_backend_name() == "postgresql" else sqlite

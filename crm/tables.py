@@ -13,7 +13,7 @@ from personas.db import Base, UtcDateTime
 class CallRow(Base):
     """A call. ``gateway`` is the process that has it, ``host:pid``; ``score``, ``coverage`` and
     ``failed_critical`` repeat the latest score, so that lists and sums read one table. ``handoff`` and ``asked``
-    hold the fields of Handoff and AskedEnding.
+    hold the fields of Handoff and AskedEnding, ``customer`` those of KnownCaller.
     """
 
     __tablename__ = "calls"
@@ -53,6 +53,7 @@ class CallRow(Base):
     voicemail: Mapped[str] = mapped_column(Text, default="")
     asked: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     is_test: Mapped[bool] = mapped_column(Boolean, default=False)
+    customer: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
     __table_args__ = (
         UniqueConstraint("carrier", "carrier_call_id", "part"),
@@ -156,12 +157,23 @@ class VerdictRow(Base):
 
 
 class CustomerRow(Base):
-    """Somebody who calls."""
+    """Somebody who calls; ``name_key`` is ``crm.customer.name_key`` of the name."""
 
     __tablename__ = "customers"
+    __table_args__ = (Index("ix_customers_name_key", "name_key", "id"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    phone_number: Mapped[str] = mapped_column(String(64), unique=True)
     name: Mapped[str] = mapped_column(Text)
+    name_key: Mapped[str] = mapped_column(Text)
     profile: Mapped[str] = mapped_column(Text)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class CustomerNumberRow(Base):
+    """A number that a customer calls from, E.164; ``place`` is its place among theirs."""
+
+    __tablename__ = "customer_numbers"
+
+    number: Mapped[str] = mapped_column(String(64), primary_key=True)
+    customer_id: Mapped[int] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"), index=True)
+    place: Mapped[int]

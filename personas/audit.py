@@ -47,6 +47,10 @@ class Action(StrEnum):
     CALL_HUNG_UP = "call_hung_up"
     CALL_HANDED_OVER = "call_handed_over"
     LIST_DOWNLOADED = "list_downloaded"
+    CUSTOMER_SAVED = "customer_saved"
+    CUSTOMER_REMOVED = "customer_removed"
+    CUSTOMERS_IMPORTED = "customers_imported"
+    CUSTOMERS_EXPORTED = "customers_exported"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,12 @@ import structlog
 
 from agent.call import NONCE, Switchboard, duties_of
 from agent.duplex import DuplexError, DuplexSession, EngineFull, RolePrompt
+from agent.line.callers import Callers
 from agent.line.reservations import Reservations
+from agent.live import Noted
 from agent.role import role_for
-from crm.call import Call, Customer, NewCall, Outcome, Turn
+from crm.call import Call, NewCall, Outcome, Turn
+from crm.customers import Customers
 from personas.errors import NotPublished, PersonaError, UnknownNumber, UnknownPersona
 from personas.versions import PersonaVersion
 from telephony.carrier import ConnectStream, InboundCall
@@ -42,6 +45,7 @@ class Opening:
         self._board = board
         self._reservations = reservations
         self._on_failed = on_failed
+        self._callers = Callers(Customers(board.calls.database), board.lookup)
         self._answers: dict[str, ConnectStream] = {}
 
     def known(self, call_id: str) -> ConnectStream | None:
@@ -63,21 +67,19 @@ class Opening:
         Raises:
             Refused: nobody does.
         """
-        personas, calls = self._board.personas, self._board.calls
+        personas = self._board.personas
         try:
             version = await (personas.published(slug) if slug else personas.published_for_number(call.to_number))
         except UnknownNumber as error:
             raise Refused("unknown_number", str(error)) from None
         except (NotPublished, UnknownPersona, PersonaError) as error:  # or a card this version can't read
             raise Refused("not_published", str(error)) from None
-        customer = await calls.customer_by_number(call.from_number) if call.from_number else None
-        return self.of_version(new_call(call), version, customer)
+        customer, events = await self._callers.who_calls(call.from_number)
+        return self.of_version(replace(new_call(call), customer=customer, events=events), version)
 
-    def of_version(
-        self, new: NewCall, version: PersonaVersion, customer: Customer | None = None
-    ) -> tuple[NewCall, RolePrompt]:
+    def of_version(self, new: NewCall, version: PersonaVersion) -> tuple[NewCall, RolePrompt]:
         """Return a ringing call as it is logged where a persona version answers it, and its role."""
-        role = role_for(version.card, customer)
+        role = role_for(version.card, new.customer)
         new = replace(
             new,
             persona_slug=version.persona_slug,
@@ -104,6 +106,8 @@ class Opening:
         if not opened.nonce:  # its stream has come meanwhile, through another process
             await session.close()
             raise Refused("gateway_lost", "The call is carried elsewhere.")
+        for event in new.events if opened.is_new else ():
+            self._board.live.publish(opened.call.id, Noted(event.kind, event.at_ms, event.detail))
         await self._reservations.release(new.carrier_call_id)
         self._reservations.hold(new.carrier_call_id, session, duties_of(self._board, opened.call))
         instruction = ConnectStream({NONCE: opened.nonce}, part=new.part, say=say)
@@ -145,6 +149,7 @@ class Opening:
             part=call.part,
             continues=call.continues,
             is_test=call.is_test,
+            customer=call.customer,
         )
 
     async def _next_part(self, parts: Sequence[Call]) -> tuple[NewCall, RolePrompt]:
@@ -159,8 +164,7 @@ class Opening:
             version = await self._board.personas.version(call.persona_version_id)
         except PersonaError as error:
             raise Refused("not_published", str(error)) from None
-        customer = await self._board.calls.customer_by_number(call.from_number) if call.from_number else None
-        return role_for(version.card, customer, history)
+        return role_for(version.card, call.customer, history)
 
     async def _session(self, role: RolePrompt) -> DuplexSession:
         try:

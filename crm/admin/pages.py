@@ -16,7 +16,9 @@ from crm.admin.filters import KINDS, ChosenCalls, as_csv, chosen_calls, persona_
 from crm.admin.live import LiveView
 from crm.admin.words import OUTCOMES, STATUSES, delay_parts, event_words, figures, in_words, masked, onsets
 from crm.call import Call, CallPage
+from crm.customers import Customers
 from crm.errors import BadCursor, RecordingUnavailable, UnknownCall
+from crm.phone_numbers import is_e164
 from crm.recordings import Recordings
 from crm.store import CallStore
 from personas.admin.rendering import Pages
@@ -30,12 +32,21 @@ NOTED_EVERY = timedelta(hours=1)  # who looks at one call again and again, or pl
 Chosen = Annotated[ChosenCalls, Depends(chosen_calls)]
 
 
-def section(store: CallStore, personas: PersonaStore, recordings: Recordings, view: LiveView | None = None) -> Section:
-    """Return the section "Calls" for ``personas.admin.console.mount``; without ``view`` live calls only say so."""
+def section(
+    store: CallStore,
+    personas: PersonaStore,
+    recordings: Recordings,
+    view: LiveView | None = None,
+    customers: Customers | None = None,
+) -> Section:
+    """Return the section "Calls" for ``personas.admin.console.mount``; without ``view`` live calls only say so.
+
+    With ``customers`` a call's page leads to that of its caller.
+    """
     router, pages = APIRouter(), Pages("crm")
     log = AuditLog(store.database)
     _list_page(router, pages, store, personas, log)
-    _call_page(router, pages, store, personas, recordings, view, log)
+    _call_page(router, pages, store, personas, recordings, view, log, customers)
     if view:
         live.add_routes(router, PATH, store, view)
     _recording(router, store, recordings, log)
@@ -102,6 +113,7 @@ def _call_page(
     recordings: Recordings,
     view: LiveView | None,
     log: AuditLog,
+    customers: Customers | None,
 ) -> None:
     @router.get(PATH + "/{call_id}")
     async def one(request: Request, call_id: str) -> Response:
@@ -132,6 +144,7 @@ def _call_page(
             parts_of_call=[
                 each for each in await store.parts(call.carrier, call.carrier_call_id) if each.id != call_id
             ],
+            **await _customer_values(customers, call),
             **await _live_values(personas, call, view),
         )
 
@@ -140,6 +153,14 @@ def _call_page(
         """Tell a page that shows a call in progress to load itself again, once the call has gone on."""
         has_changed = (await _known(store, call_id)).status != seen
         return Response(status_code=204, headers={"HX-Refresh": "true"} if has_changed else None)
+
+
+async def _customer_values(customers: Customers | None, call: Call) -> dict[str, Any]:
+    """Return who the caller is by now, and whether they could be made a customer."""
+    if customers is None or call.is_test or not is_e164(call.from_number):
+        return {"customer_now": None, "can_add": False}
+    now = await customers.by_number(call.from_number)
+    return {"customer_now": now, "can_add": now is None}
 
 
 async def _live_values(personas: PersonaStore, call: Call, view: LiveView | None) -> dict[str, Any]:

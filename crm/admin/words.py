@@ -45,6 +45,7 @@ OUTCOMES = {
 EVENTS = {
     "announcement": "Parley spoke itself",
     "announcement_left_out": "Parley had no voice to say",
+    "customer_lookup_failed": "Your records did not say who calls:",
     "digit": "The caller pressed a key",
     "handoff": "Handed over because of",
     "handoff_dialling": "Calling a human",

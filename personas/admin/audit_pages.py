@@ -98,7 +98,7 @@ def words(action: str) -> str:
 
 def subject_path(subject: Subject) -> str:
     """Return the address of the page of what was acted on, "" where it has none."""
-    folders = {"persona": "/personas/", "call": "/calls/", "number": "/numbers?edit="}
+    folders = {"persona": "/personas/", "call": "/calls/", "customer": "/customers/", "number": "/numbers?edit="}
     folder = folders.get(subject.kind)
     return folder + quote(subject.id, safe="") if folder and subject.id else ""
 

@@ -19,7 +19,7 @@ from starlette.types import Scope
 from personas.accounts import Accounts
 from personas.admin import audit_pages
 from personas.admin import pages as persona_pages
-from personas.admin.csrf import SESSION_S, require_token
+from personas.admin.csrf import SESSION_S, token_required
 from personas.admin.headers import SecurityHeaders
 from personas.admin.rendering import STATIC, Pages
 from personas.admin.section import Section
@@ -78,9 +78,10 @@ def mount(
         https_only=secure,
     )
     console.mount("/static", _KeptFiles(directory=STATIC))
-    console.include_router(login_router(), dependencies=[Depends(require_token)])
+    console.include_router(login_router(), dependencies=[Depends(token_required())])
     for section in console.state.sections:
-        console.include_router(section.router, dependencies=[Depends(signed_in), Depends(require_token)])
+        needs_token = token_required(section.largest_form_bytes)
+        console.include_router(section.router, dependencies=[Depends(signed_in), Depends(needs_token)])
     start = console.state.sections[0].path
     console.add_api_route("/", lambda: RedirectResponse(start, 303), dependencies=[Depends(signed_in)])
     _answer_errors(console)

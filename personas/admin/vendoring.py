@@ -13,6 +13,7 @@ from pathlib import Path
 
 VENDOR = Path(__file__).parent / "static" / "vendor"
 ICONS = [
+    "address-book",
     "alert-triangle",
     "alert-circle",
     "arrow-left",
@@ -42,6 +43,7 @@ ICONS = [
     "search",
     "shield-check",
     "sun",
+    "upload",
     "user",
     "user-circle",
     "user-cog",

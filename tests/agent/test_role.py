@@ -1,12 +1,12 @@
 """What an engine is told of its role, and of a call that was cut off."""
 
 from agent.role import MOST_HISTORY, role_for
-from crm.call import Customer, Turn
+from crm.call import KnownCaller, Turn
 from tests.agent.exchange import card
 
 
 def test_a_new_call_begins_with_the_cards_greeting() -> None:
-    role = role_for(card(), Customer("+15550199", "Ana Lee", "The caller is Ana Lee."))
+    role = role_for(card(), KnownCaller("Ana Lee", "The caller is Ana Lee."))
     assert role.card.greeting == card().greeting
     assert role.text.endswith("About the caller: The caller is Ana Lee.")
 

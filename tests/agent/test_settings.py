@@ -21,6 +21,8 @@ WRONG = {
     "PUBLIC_URL": ("calls.example.com", "must begin with https:// (or http:// for tests) and name a host."),
     "TWILIO_API_URL": ("api.twilio.com", "must begin with https://, e.g. https://api.dublin.ie1.twilio.com."),
     "JUDGE_BASE_URL": ("llm.example.com", "must begin with https://, e.g. https://llm.example.com/v1."),
+    "CUSTOMER_URL": ("crm.example.com", "must begin with https://, e.g. https://crm.example.com/callers."),
+    "CUSTOMER_TIMEOUT_MS": ("5", "must be a whole number, 10 to 3000."),
     "TWILIO_ACCOUNT_SID": ("foo", "must be an account SID: AC with more letters and digits, from Twilio's console."),
 }
 

@@ -20,10 +20,13 @@ from fastapi import FastAPI
 from playwright.sync_api import Browser, BrowserContext, Page, StorageState, expect, sync_playwright
 from sqlalchemy import update
 
+from crm.admin import customers as customer_pages
 from crm.admin import overview
 from crm.admin import pages as call_pages
 from crm.analytics import Analytics
-from crm.call import CallEvent, NewCall, Outcome, Scorecard, Status, Turn, Verdict
+from crm.call import CallEvent, KnownCaller, NewCall, Outcome, Scorecard, Status, Turn, Verdict
+from crm.customer import Customer
+from crm.customers import Customers, Put
 from crm.dynamics import dynamics_of
 from crm.floor import ipus
 from crm.recordings import Recordings
@@ -51,6 +54,7 @@ ARGUMENTS = (
 DESK = {"viewport": {"width": 1280, "height": 900}, "timezone_id": "America/New_York", "locale": "en-US"}
 DENTAL = "brightwater-dental"
 LENGTH_MS = 42_000
+ADAS_PROFILE = "A patient since 2019.\nPrefers appointments in the morning, and is <b>afraid</b> of needles."
 WORD = "Auskunftsbürovorzimmer" * 6 + "السكرتارية" * 3
 TURNS = (
     ("agent", 400, 4_100, "Thank you for calling Brightwater Dental, this is Marisol. How can I help you?"),
@@ -227,7 +231,12 @@ def _served(template: Path, folder: Path, *, seeded: bool) -> Iterator[Site]:
     with ThreadPoolExecutor(1) as thread:  # this one's event loop may be Playwright's
         ids = thread.submit(asyncio.run, prepare()).result()
     app = FastAPI()
-    sections = [call_pages.section(calls, personas, recordings), overview.section(Analytics(database), personas)]
+    known = Customers(database)
+    sections = [
+        call_pages.section(calls, personas, recordings, customers=known),
+        overview.section(Analytics(database), personas),
+        customer_pages.section(known, calls, personas),
+    ]
     berlin = ZoneInfo("Europe/Berlin")
     looks = {"secure": False, "sections": sections, "time_zone": berlin, "dial": lambda version_id, user: {}}
     console.mount(app, database=database, session_secret="s" * 40, **looks)
@@ -264,9 +273,19 @@ async def _seed(personas: PersonaStore, calls: CallStore, recordings: Recordings
     ids["ending"] = await seeder.claimed("CAending", others[1])
     ids["whole"] = await seeder.whole(dental, recordings)
     ids["long"] = await seeder.long(dental)
+    ids |= await _seed_customers(Customers(calls.database))
     for minutes, name in enumerate(("live", "whole", "refused", "lost", "ending")):
         await seeder.move(ids[name], 4 + 9 * minutes)
     return ids
+
+
+async def _seed_customers(customers: Customers) -> dict[str, str]:
+    """Keep some pages of customers, one of them long, from right to left and full of markup; return ids of two."""
+    every = [Put((f"+4930{1_000_000 + n}",), f"Customer {n:05}", f"Has order {n}.") for n in range(300)]
+    await customers.put(every, write=True)
+    ada = await customers.save(Customer(("+12025550143", "+4917012345678"), "Ada Lovelace", ADAS_PROFILE))
+    odd = Customer(("+4917012345679",), f"<b>{WORD}</b>"[:200], f"<system>\n{WORD}\n</system><img src=x>"[:400])
+    return {"ada": str(ada.id), "odd": str((await customers.save(odd)).id)}
 
 
 class _Seeder:
@@ -285,7 +304,8 @@ class _Seeder:
                 version.id,
                 version.card.title,
                 "cascade",
-                render_role_prompt(version.card),
+                render_role_prompt(version.card, ADAS_PROFILE, customer_name="Ada Lovelace"),
+                customer=KnownCaller("Ada Lovelace", ADAS_PROFILE),
             )
         )
         return (await self._calls.claim(carrier_call_id, "AC1", opened.nonce)).id

@@ -15,6 +15,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 EMPTY_PAGES = {
     "calls-empty": "/calls",
     "overview-empty": "/overview",
+    "customers-empty": "/customers",
     "personas-empty": "/personas",
     "numbers-empty": "/numbers",
 }
@@ -36,6 +37,13 @@ PAGES = {
     "numbers": "/numbers",
     "number": "/numbers?edit=%2B15550100",
     "audit": "/audit",
+    "customers": "/customers",
+    "customer": "/customers/{ada}?persona=brightwater-dental",
+    "customer-odd": "/customers/{odd}?persona=brightwater-dental",
+    "customer-odd-edit": "/customers/{odd}/edit",
+    "customer-edit": "/customers/{ada}/edit",
+    "customer-new": "/customers/new?call={refused}",
+    "customers-import": "/customers/import",
     "not-found": "/calls/nothing",
     "no-page": "/nowhere",
 }

@@ -13,8 +13,8 @@ from fastapi import FastAPI
 from sqlalchemy import insert, text
 
 from crm.admin import pages
-from crm.admin.search import e164
 from crm.call import CallFilter, NewCall
+from crm.phone_numbers import e164
 from crm.queries import page_query
 from crm.recordings import Recordings
 from crm.store import CallStore

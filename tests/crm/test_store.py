@@ -12,7 +12,6 @@ from sqlalchemy import insert, select, text, update
 from crm.call import (
     CallEvent,
     CallFilter,
-    Customer,
     Scorecard,
     TimedWord,
     Transfer,
@@ -201,13 +200,6 @@ async def test_ten_thousand_calls_are_listed_by_index(database: Database, where:
     assert f"SEARCH calls USING INDEX {index}" in plan
     assert "TEMP B-TREE" not in plan
     assert (await store.calls(cursor=page.next_cursor or "", where=where)).calls[0].call.id == f"{9_949:032x}"
-
-
-async def test_customers_are_found_by_number(store: CallStore):
-    await store.save_customer(Customer("+15551234", "Ada", "Prefers mornings."))
-    await store.save_customer(Customer("+15551234", "Ada L.", "Prefers evenings."))
-    assert await store.customer_by_number("+15551234") == Customer("+15551234", "Ada L.", "Prefers evenings.")
-    assert await store.customer_by_number("+15550000") is None
 
 
 def verdict(name: str, result: str, severity: str = "major") -> Verdict:

@@ -81,6 +81,26 @@ def test_calls_and_numbers_of_before_keep_their_meaning(empty_database_url: str)
     engine.dispose()
 
 
+def test_customers_of_before_keep_their_number_there_and_back(empty_database_url: str) -> None:
+    url = migrate.sync_url(empty_database_url)
+    migrate.upgrade(empty_database_url, "0009")
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO customers (id, phone_number, name, profile, updated_at)"
+            " VALUES (7, '+15550177', 'Kim', 'Has a bicycle.', '2026-01-01 00:00:00')"
+        )
+    migrate.upgrade(empty_database_url)
+    with engine.connect() as connection:
+        now = "SELECT name, name_key, number FROM customers JOIN customer_numbers ON customers.id = customer_id"
+        assert connection.exec_driver_sql(now).all() == [("Kim", "kim", "+15550177")]
+    migrate.downgrade(empty_database_url, "0009")
+    with engine.connect() as connection:
+        before = "SELECT id, phone_number, name, profile FROM customers"
+        assert connection.exec_driver_sql(before).all() == [(7, "+15550177", "Kim", "Has a bicycle.")]
+    engine.dispose()
+
+
 def test_processes_that_start_together_migrate_once(empty_database_url: str) -> None:
     program = "import sys; from personas.migrate import upgrade; upgrade(sys.argv[1])"
     command = [sys.executable, "-c", program, empty_database_url]

@@ -1,6 +1,9 @@
 """Who gets connected, and what the others hear and the operator reads."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,10 +11,13 @@ import pytest
 from agent.call import Switchboard
 from agent.duplex import Capacity, EngineUnavailable, RolePrompt
 from agent.line.answer import CallDesk
+from agent.line.callers import LOOKUP_FAILED
 from agent.line.sentences import REFUSALS
-from agent.live import LiveCalls
+from agent.live import LiveCalls, LiveEvent, Noted
 from agent.role import role_for
-from crm.call import Customer
+from crm.call import Call, CallEvent, KnownCaller
+from crm.customer import Customer
+from crm.customers import Customers
 from crm.recordings import Recordings
 from crm.store import CallStore
 from personas.db import Database
@@ -19,6 +25,7 @@ from personas.store import PersonaStore
 from telephony.carrier import ConnectStream, HangUp, InboundCall, NextAsked, SayAndHangUp
 from telephony.carriers.twilio import TwilioCarrier
 from tests.agent.exchange import NOBODYS_NUMBER, NUMBER, OTHER_NUMBER, ScriptedEngine, card, ended_row
+from tests.agent.records import Answer, asking, knowing, records, saying, silent
 
 
 class Front:
@@ -63,15 +70,84 @@ async def test_the_number_decides_who_answers(front: Front) -> None:
         assert (await front.personas.version(row.persona_version_id or 0)).card.agent.company == "Bell"
 
 
-async def test_a_known_caller_is_in_the_role(front: Front) -> None:
-    await front.calls.save_customer(Customer("+15550177", "Kim", "Kim has a red bicycle."))
+async def test_a_known_caller_is_in_the_role_and_on_the_calls_record(front: Front) -> None:
+    customers = Customers(front.calls.database)
+    kim = await customers.save(Customer(("+15550176", "+15550177"), "Kim", "Has a red bicycle."))
     async with front.desk() as desk:
         await desk.answer(ringing(from_number="+15550177"))
+        await customers.save(Customer(kim.numbers, "Kim", "Has a blue bicycle.", kim.id))
         await desk.answer(ringing("CA2", from_number=""))
-    known, withheld = front.engine.roles
-    assert "red bicycle" in known.text
-    assert known.card.customer_name == "Kim"
-    assert "bicycle" not in withheld.text
+        await desk.answer(ringing("CA3", from_number="sip:kim@example.com"))
+    known, withheld, _ = front.engine.roles
+    assert known.text.endswith("About the caller: Their name is Kim. Has a red bicycle.")
+    assert (known.card.customer_name, known.card.customer_profile) == ("Kim", "Has a red bicycle.")
+    assert "About the caller" not in withheld.text
+    row, other = [await front.calls.call_by_carrier_id("twilio", name) for name in ("CA1", "CA2")]
+    assert row is not None
+    assert other is not None
+    assert (row.customer, other.customer) == (KnownCaller("Kim", "Has a red bicycle."), None)
+
+
+@asynccontextmanager
+async def looking_up(front: Front, answer: Answer, timeout_s: float = 5.0) -> AsyncIterator[Front]:
+    """The desk's surroundings with records of the company's own."""
+    async with records(answer) as served, asking(served.url, timeout_s) as lookup:
+        front.board = replace(front.board, lookup=lookup)
+        yield front
+
+
+async def answered(front: Front) -> Call:
+    async with front.desk() as desk:
+        assert isinstance(await desk.answer(ringing(from_number="+15550177")), ConnectStream)
+    row = await front.calls.call_by_carrier_id("twilio", "CA1")
+    assert row is not None
+    return row
+
+
+async def test_the_companys_own_records_say_who_calls(front: Front) -> None:
+    await Customers(front.calls.database).save(Customer(("+15550177",), "Kim", "Has a red bicycle."))
+    async with looking_up(front, knowing(name="Kimberly", profile="Has a car.")):
+        row = await answered(front)
+    assert row.customer == KnownCaller("Kimberly", "Has a car.", "lookup")
+    assert "Their name is Kimberly. Has a car." in front.engine.roles[0].text
+    assert await front.calls.events(row.id) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "timeout_s", "events"),
+    [
+        (saying("404 Not Found"), 5.0, []),
+        (saying("500 Oops"), 5.0, [CallEvent(LOOKUP_FAILED, 0, "answered with status 500")]),
+        (silent, 0.05, [CallEvent(LOOKUP_FAILED, 0, "no answer within 50 ms")]),
+    ],
+)
+async def test_a_lookup_without_an_answer_leaves_it_to_the_customers_that_are_kept(
+    front: Front, answer: Answer, timeout_s: float, events: list[CallEvent]
+) -> None:
+    await Customers(front.calls.database).save(Customer(("+15550177",), "Kim", "Has a red bicycle."))
+    noted: list[LiveEvent] = []
+    front.board = replace(front.board, live=LiveCalls(lambda call_id, event: noted.append(event)))
+    async with looking_up(front, answer, timeout_s):
+        row = await answered(front)
+    assert row.customer == KnownCaller("Kim", "Has a red bicycle.")
+    assert await front.calls.events(row.id) == events
+    assert noted == [Noted(event.kind, 0, event.detail) for event in events]
+
+
+async def test_a_call_that_goes_on_is_told_the_same_of_its_caller(front: Front) -> None:
+    async with looking_up(front, knowing(name="Kim", profile="Has a car.")), front.desk() as desk:
+        connect = await desk.answer(ringing(from_number="+15550177"))
+        assert isinstance(connect, ConnectStream)
+        call = await front.calls.claim("CA1", "AC1", connect.parameters["nonce"])
+        await front.calls.finish(call.id, status="ended", outcome="engine_lost")
+        assert front.board.lookup is not None
+        await front.board.lookup.close()  # nobody is asked a second time
+        again = await desk.what_next(NextAsked("CA1", "AC1", "in-progress", "stream", 1))
+    assert isinstance(again, ConnectStream)
+    assert [role.card.customer_profile for role in front.engine.roles] == ["Has a car."] * 2
+    parts = await front.calls.parts("twilio", "CA1")
+    assert [part.customer for part in parts] == [KnownCaller("Kim", "Has a car.", "lookup")] * 2
+    assert await front.calls.events(parts[1].id) == []
 
 
 async def test_repeated_webhooks_get_one_answer_and_one_slot(front: Front) -> None:

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import structlog
@@ -80,6 +80,7 @@ class PocketsphinxRecogniser:
 
     async def open(self, card: RoleCard) -> PocketsphinxSession:
         """Prepare for one call: makes the card's language model, or finds it made."""
+        card = replace(card, customer_profile="")  # what is heard does not depend on it
         folder = self._folder if self._kept is None or card.customer_name else str(self._kept)
         request = {"key": card_key(card), "folder": folder, "card": asdict(card)}
         session = PocketsphinxSession(self._pool, json.dumps(request).encode()[:-1])

@@ -39,7 +39,7 @@ class EmbeddedResponder:
 
     async def open(self, card: RoleCard) -> ResponderSession:
         """Return at once; a card not seen before is read in the background, while the greeting plays."""
-        return EmbeddedSession(card, self._understanding(replace(card, customer_name="")))
+        return EmbeddedSession(card, self._understanding(replace(card, customer_name="", customer_profile="")))
 
     async def close(self) -> None:
         self._cards.clear()
