@@ -106,6 +106,7 @@ class Call:
     carrier's id of the human's own call, where we made it; ``voicemail`` is the address of the caller's message.
     ``gateway`` names the process that has it. ``is_test`` marks a call that a user made to try a persona:
     ``account_id`` is that user's name, and no figures count it. ``customer`` is who called, as far as it was known.
+    A call that is scored and has a ``score_due_at`` waits for its judge, who has failed at it ``judge_tries`` times.
     """
 
     id: str
@@ -138,6 +139,8 @@ class Call:
     gateway: str = ""
     is_test: bool = False
     customer: KnownCaller | None = None
+    score_due_at: datetime | None = None
+    judge_tries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +258,17 @@ class Scorecard:
     score: float | None
     coverage: float
     verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeWait:
+    """A judge that is still to come: not before ``due``, or only when asked to where that is None.
+
+    ``tries`` times it was there and failed at this call.
+    """
+
+    due: datetime | None
+    tries: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,10 @@ class JudgeUnavailable(CrmError):
     """The language model that judges calls does not answer as one."""
 
 
+class JudgeFailed(JudgeUnavailable):
+    """The language model that judges calls answers, but not about this call."""
+
+
 class JudgeRefused(JudgeUnavailable):
     """The language model judges control cases wrongly, so it may not judge calls."""
 

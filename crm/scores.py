@@ -1,14 +1,24 @@
-"""The queries about scores: a part of ``crm.store.CallStore``."""
+"""The queries about scores: a part of ``crm.store.CallStore``.
 
-from datetime import UTC, datetime
+A scorer takes a call, which is its own for ``LEASE``; of several no two do the same work, and one that dies loses none.
 
-from sqlalchemy import insert, select
+unscored ──take──▶ save_score ──▶ scored │ its judge is to come ──take──▶ save_score │ put_off
+"""
+
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import ColumnElement, UnaryExpression, and_, insert, or_, select, update
 
 from crm import rows
-from crm.call import Scorecard, StoredScore
+from crm.call import JudgeWait, Scorecard, StoredScore
 from crm.queries import known
 from crm.tables import CallRow, ScoreRow, VerdictRow
 from personas.db import Database
+
+LEASE = timedelta(minutes=10)
+"""A judge slower than that may be asked twice about a call; nothing else happens."""
+_SCORABLE = (CallRow.turn_count > 0, CallRow.persona_version_id.is_not(None))
 
 
 class ScoreQueries:
@@ -16,8 +26,10 @@ class ScoreQueries:
 
     database: Database
 
-    async def save_score(self, call_id: str, persona_version_id: int | None, card: Scorecard) -> None:
-        """Add a score to a call; earlier ones stay.
+    async def save_score(
+        self, call_id: str, persona_version_id: int | None, card: Scorecard, judge: JudgeWait | None = None
+    ) -> None:
+        """Add a score to a call; earlier ones stay. ``judge`` is given where its judge is still to come.
 
         Raises:
             UnknownCall: there is no such call.
@@ -36,6 +48,7 @@ class ScoreQueries:
             )
             session.add(row)
             call.scored_at, call.score, call.coverage = now, card.score, card.coverage
+            call.score_due_at, call.judge_tries = (judge.due, judge.tries) if judge else (None, 0)
             call.failed_critical = sum(v.result == "fail" and v.severity == "critical" for v in card.verdicts)
             await session.flush()
             lines = [rows.verdict_values(row.id, position, verdict) for position, verdict in enumerate(card.verdicts)]
@@ -51,19 +64,43 @@ class ScoreQueries:
             lines = list((await session.execute(body.order_by(VerdictRow.position))).scalars())
         return [rows.score(row, [line for line in lines if line.score_id == row.id]) for row in found]
 
-    async def unscored(self, limit: int = 100) -> list[str]:
-        """Return ids of calls that have turns and a persona version but no score, oldest first."""
-        query = (
-            select(CallRow.id)
-            .where(CallRow.scored_at.is_(None), CallRow.turn_count > 0, CallRow.persona_version_id.is_not(None))
-            .order_by(CallRow.created_at)
-            .limit(limit)
-        )
+    async def take_unscored(self, but: Collection[str] = ()) -> str | None:
+        """Take a call that has turns and a persona version but no score, oldest first; None where there is none."""
+        is_free = or_(CallRow.score_due_at.is_(None), CallRow.score_due_at <= datetime.now(UTC))
+        wanted = (CallRow.scored_at.is_(None), *_SCORABLE, CallRow.id.not_in(list(but)), is_free)
+        return await self._take(wanted, CallRow.created_at.asc())
+
+    async def take_unjudged(self, but: Collection[str] = (), *, given_up: bool = False) -> str | None:
+        """Take a scored call whose judge is to come, newest first; None where there is none.
+
+        With ``given_up`` also those at which it has failed too often.
+        """
+        is_due = CallRow.score_due_at <= datetime.now(UTC)
+        if given_up:
+            is_due |= and_(CallRow.score_due_at.is_(None), CallRow.judge_tries > 0)
+        wanted = (CallRow.scored_at.is_not(None), *_SCORABLE, CallRow.id.not_in(list(but)), is_due)
+        return await self._take(wanted, CallRow.created_at.desc())
+
+    async def _take(self, wanted: Collection[ColumnElement[bool]], order: UnaryExpression[datetime]) -> str | None:
+        first = select(CallRow.id).where(*wanted).order_by(order).limit(1)
+        while True:
+            async with self.database.session() as session:
+                call_id = await session.scalar(first)
+            if call_id is None:
+                return None
+            mine = update(CallRow).where(CallRow.id == call_id, *wanted).returning(CallRow.id)
+            async with self.database.session() as session:
+                if await session.scalar(mine.values(score_due_at=datetime.now(UTC) + LEASE)):
+                    return call_id
+
+    async def put_off(self, call_id: str, until: datetime | None, judge_tries: int | None = None) -> None:
+        """Give back a call that was taken. Of a scored one None means that no judge is to come by itself."""
+        values = {"score_due_at": until} | ({} if judge_tries is None else {"judge_tries": judge_tries})
         async with self.database.session() as session:
-            return list((await session.execute(query)).scalars())
+            await session.execute(update(CallRow).where(CallRow.id == call_id).values(**values))
 
     async def scorable(self) -> list[str]:
         """Return ids of all calls that have turns and a persona version, oldest first."""
-        query = select(CallRow.id).where(CallRow.turn_count > 0, CallRow.persona_version_id.is_not(None))
+        query = select(CallRow.id).where(*_SCORABLE).order_by(CallRow.created_at)
         async with self.database.session() as session:
-            return list((await session.execute(query.order_by(CallRow.created_at))).scalars())
+            return list((await session.execute(query)).scalars())

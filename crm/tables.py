@@ -12,8 +12,9 @@ from personas.db import Base, UtcDateTime
 
 class CallRow(Base):
     """A call. ``gateway`` is the process that has it, ``host:pid``; ``score``, ``coverage`` and
-    ``failed_critical`` repeat the latest score, so that lists and sums read one table. ``handoff`` and ``asked``
-    hold the fields of Handoff and AskedEnding, ``customer`` those of KnownCaller.
+    ``failed_critical`` repeat the latest score, so that lists and sums read one table. ``score_due_at`` is when a
+    scorer may next take it, and ``judge_tries`` how often its judge has failed (crm/scores.py). ``handoff`` and
+    ``asked`` hold the fields of Handoff and AskedEnding, ``customer`` those of KnownCaller.
     """
 
     __tablename__ = "calls"
@@ -45,6 +46,8 @@ class CallRow(Base):
     score: Mapped[float | None] = mapped_column(Float)
     coverage: Mapped[float | None] = mapped_column(Float)
     failed_critical: Mapped[int | None] = mapped_column(Integer)
+    score_due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    judge_tries: Mapped[int] = mapped_column(Integer, default=0)
     part: Mapped[int] = mapped_column(Integer, default=1)
     continues: Mapped[str | None] = mapped_column(ForeignKey("calls.id", ondelete="SET NULL"))
     handoff: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
@@ -64,6 +67,7 @@ class CallRow(Base):
         Index("ix_calls_to_number", "to_number", "created_at"),
         Index("ix_calls_carrier_call_id", "carrier_call_id"),
         Index("ix_calls_scored_at", "scored_at", "created_at"),
+        Index("ix_calls_score_due_at", "score_due_at"),
     )
 
 

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from crm.call import Scorecard
-    from crm.scoring.controls import Tried
+    from crm.scoring.controls import ProvenJudge, Tried
     from crm.store import CallStore
     from personas.store import PersonaStore
 
+NO_JUDGE = "There is no judge: set PARLEY_JUDGE_BASE_URL and PARLEY_JUDGE_MODEL."
 MARKS = {"pass": "[green]✓[/green]", "fail": "[red]✗[/red]", "na": "[dim]–[/dim]", "unresolved": "[yellow]?[/yellow]"}
 
 
@@ -25,6 +26,9 @@ def score(
     ] = "",
     every: Annotated[bool, typer.Option("--all", help="Score every call again; earlier scores are kept.")] = False,
     unscored: Annotated[bool, typer.Option("--unscored", help="Score the calls that have no score yet.")] = False,
+    unjudged: Annotated[
+        bool, typer.Option("--unjudged", help="Have the judge judge the calls that it could not be asked about.")
+    ] = False,
     follow: Annotated[
         bool, typer.Option("--follow", help="Score each call when it has ended, until stopped (Ctrl+C or SIGTERM).")
     ] = False,
@@ -40,16 +44,17 @@ def score(
     at 50 %. Coverage says how much of what came up could be decided. Scoring again adds a score.
 
     With PARLEY_JUDGE_BASE_URL a language model judges what the rules leave open, by three votes that must agree.
+    Calls that were scored while it was away are judged by --follow when it is back, or by --unjudged.
     """
-    if (bool(call_id) + every + unscored + follow + check_judge) != 1:
-        raise typer.BadParameter("give one of CALL_ID, --all, --unscored, --follow and --check-judge")
+    if (bool(call_id) + every + unscored + unjudged + follow + check_judge) != 1:
+        raise typer.BadParameter("give one of CALL_ID, --all, --unscored, --unjudged, --follow and --check-judge")
     if check_judge:
         _show_controls(asyncio.run(_controls()), as_json)
         return
     if follow:
         asyncio.run(_follow(as_json, beside))
         return
-    results = asyncio.run(_score(call_id, every))
+    results = asyncio.run(_judge_late() if unjudged else _score(call_id, every))
     if as_json:
         typer.echo(json.dumps([_plain(name, result) for name, result in results.items()], indent=2))
     else:
@@ -60,22 +65,47 @@ def score(
 
 async def _score(call_id: str, every: bool) -> "dict[str, Scorecard | str]":
     """Each call's scorecard, or the sentence that says why it has none."""
-    from agent.judging import proven, settings_judge
+    from agent.judging import proven
     from crm.errors import CrmError
     from crm.scoring import score_and_store
 
     results: dict[str, Scorecard | str] = {}
-    async with _stores() as (store, personas), settings_judge() as judge:
-        judge = await proven(judge, "Scoring goes on without it.")
-        names = [call_id] if call_id else await store.scorable() if every else await store.unscored()
-        while names:
-            for name in names:
-                try:
-                    results[name] = await score_and_store(store, personas, name, judge)
-                except CrmError as error:
-                    results[name] = str(error)
-            # Unscored calls come a page at a time; those that cannot be scored come again.
-            names = [] if call_id or every else [name for name in await store.unscored() if name not in results]
+    async with _scoring() as (store, personas, judge):
+        await proven(judge, "Scoring goes on without it, and the calls wait for it.")
+
+        async def score(name: str) -> None:
+            try:
+                results[name] = await score_and_store(store, personas, name, judge)
+            except CrmError as error:
+                results[name] = str(error)
+
+        for name in [call_id] if call_id else await store.scorable() if every else ():
+            await score(name)
+        while not (call_id or every) and (name := await store.take_unscored(results)):
+            await score(name)
+            if isinstance(results[name], str):
+                await store.put_off(name, None)
+    return results
+
+
+async def _judge_late() -> "dict[str, Scorecard | str]":
+    """The judged scorecards of the calls that wait for their judge, those that were given up too."""
+    from crm.errors import CannotScore, JudgeUnavailable
+    from crm.scoring import judge_late
+
+    results: dict[str, Scorecard | str] = {}
+    async with _scoring() as (store, personas, judge):
+        if judge is None:
+            raise JudgeUnavailable(NO_JUDGE)
+        await judge.prove()
+        while name := await store.take_unjudged(results, given_up=True):
+            try:
+                card = await judge_late(store, personas, name, judge)
+            except CannotScore as error:
+                await store.put_off(name, None, 0)
+                results[name] = str(error)
+            else:
+                results[name] = card or "The judge has not judged this call; its score is the rules'."
     return results
 
 
@@ -83,9 +113,6 @@ async def _follow(as_json: bool, beside: bool) -> None:
     import signal
     import sys
 
-    from agent.judging import settings_judge
-    from agent.logs import configure_logging
-    from agent.settings import settings
     from crm.scoring.following import score_as_they_end
 
     def tell(call_id: str, card: "Scorecard") -> None:
@@ -94,13 +121,12 @@ async def _follow(as_json: bool, beside: bool) -> None:
             json.dumps(_plain(call_id, card)) if as_json else f"{call_id}  {total}, coverage {card.coverage:.0%}"
         )
 
-    configure_logging(settings().log_level, settings().log_format)
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     if beside:
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
-    async with _stores() as (store, personas), settings_judge() as judge:
+    async with _scoring() as (store, personas, judge):
         await score_as_they_end(store, personas, stop, tell, judge=judge)
 
 
@@ -112,20 +138,23 @@ async def _controls() -> "list[Tried]":
 
     async with settings_judge() as judge:
         if judge is None:
-            raise JudgeUnavailable("There is no judge: set PARLEY_JUDGE_BASE_URL and PARLEY_JUDGE_MODEL.")
+            raise JudgeUnavailable(NO_JUDGE)
         return await tried(judge.judge)
 
 
 @asynccontextmanager
-async def _stores() -> "AsyncIterator[tuple[CallStore, PersonaStore]]":
-    """The settings' database, which must be up to date."""
+async def _scoring() -> "AsyncIterator[tuple[CallStore, PersonaStore, ProvenJudge | None]]":
+    """The settings' database, which must be up to date, and judge; log lines go to standard error from now on."""
+    from agent.judging import settings_judge
+    from agent.logs import configure_logging
     from agent.settings import settings
     from crm.store import CallStore
     from personas import migrate
     from personas.store import PersonaStore
 
-    async with migrate.opened(settings().database) as database:
-        yield CallStore(database), PersonaStore(database)
+    configure_logging(settings().log_level, settings().log_format)
+    async with migrate.opened(settings().database) as database, settings_judge() as judge:
+        yield CallStore(database), PersonaStore(database), judge
 
 
 def _plain(name: str, result: "Scorecard | str") -> dict[str, Any]:
@@ -141,7 +170,7 @@ def _show(results: "dict[str, Scorecard | str]") -> None:
 
     console = Console()
     if not results:
-        console.print("There is nothing to score: no call has words that are not scored.")
+        console.print("There is nothing to score: no call waits for it.")
     for name, result in results.items():
         if isinstance(result, str):
             typer.echo(f"{name}: {result}", err=True)

@@ -11,20 +11,23 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import structlog
 import yaml
 
 from crm.call import Scorecard, Turn, VerdictResult
-from crm.errors import JudgeRefused, JudgeUnavailable
+from crm.errors import JudgeFailed, JudgeRefused, JudgeUnavailable
 from crm.scoring.judge import Judge, Question
 
 CASES = Path(__file__).with_name("controls.yaml")
-AGAIN_AFTER_S = 60.0
+AGAIN_AFTER_S, LONGEST_PAUSE_S = 60.0, 900.0
 ROLE = (
     "You work for Hillside Rentals which is a small car rental and your name is Ann. Information: "
     "The cars are picked up behind the station. The office closes at 6 p.m. from Monday to Friday. "
     "Never promise a discount. Ask for the booking number before talking about a booking. "
     "If you do not know something, say: I'm sorry, I don't know that."
 )
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +85,8 @@ async def tried(judge: Judge) -> list[Tried]:
 class ProvenJudge:
     """A judge that is asked about calls only once it has judged all control cases rightly, now or before a start.
 
-    A note in ``data_dir`` says so; another model, prompt or case needs another. Where the model does not answer it is
-    tried again after ``AGAIN_AFTER_S``; one that judges wrongly is not.
+    A note in ``data_dir`` says so; another model, prompt or case needs another. One that does not answer is asked
+    nothing for a while, ever longer; one that judges wrongly is not asked again.
     """
 
     def __init__(self, judge: Judge, data_dir: Path) -> None:
@@ -94,19 +97,33 @@ class ProvenJudge:
         self._proven = False
         self._refusal: JudgeUnavailable | None = None
         self._again_at = 0.0
+        self._pause_s = AGAIN_AFTER_S
 
     async def judged(self, card: Scorecard, role: str, turns: Sequence[Turn]) -> Scorecard:
-        """See ``Judge.judged``; raises JudgeUnavailable also where the judge may not judge."""
+        """See ``Judge.judged``.
+
+        Raises:
+            JudgeFailed: it does not answer about this call, though it is there.
+            JudgeUnavailable: it is away, or may not judge.
+        """
         await self.prove()
-        return await self.judge.judged(card, role, turns)
+        try:
+            return await self.judge.judged(card, role, turns)
+        except JudgeUnavailable as error:
+            if self._proven:
+                self._proven, self._refusal, self._again_at = False, error, 0.0
+            await self.prove()
+            raise JudgeFailed(str(error)) from None
 
     async def prove(self) -> None:
-        """Return when all control cases are judged rightly.
+        """Return when all control cases are judged rightly; after it was away, when one is answered.
 
         Raises:
             JudgeRefused: one is not.
             JudgeUnavailable: the model does not answer.
         """
+        if self._refusal and self._asking.locked():
+            raise self._refusal  # who looks whether it is back keeps nobody waiting
         async with self._asking:
             if self._proven:
                 return
@@ -115,12 +132,16 @@ class ProvenJudge:
             try:
                 await self._prove()
             except JudgeUnavailable as error:
-                self._refusal, self._again_at = error, time.monotonic() + AGAIN_AFTER_S
+                self._refusal, self._again_at = error, time.monotonic() + self._pause_s
+                log.warning("no call is judged", reason=str(error), again_in_s=self._pause_s)
+                self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
                 raise
-            self._proven = True
+            self._proven, self._refusal, self._pause_s = True, None, AGAIN_AFTER_S
 
     async def _prove(self) -> None:
         if await asyncio.to_thread(self._note.is_file):
+            if self._refusal:
+                await self.judge.ask(controls()[0].question())
             return
         if wrong := [each.control.name for each in await tried(self.judge) if not each.right]:
             raise JudgeRefused(

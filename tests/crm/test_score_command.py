@@ -129,7 +129,34 @@ async def test_a_judge_that_is_away_keeps_no_call_from_its_score(
 
 
 @SQLITE
-def test_without_a_judge_there_is_none_to_check(parley, call_id: str) -> None:
-    told = parley("--check-judge")
+async def test_a_judge_that_is_back_is_asked_by_hand(
+    parley, call_id: str, store: CallStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judge, "_TRIES_AFTER_S", (0.0,))
+    monkeypatch.setenv("PARLEY_JUDGE_MODEL", "wise-1")
+    monkeypatch.setenv("PARLEY_JUDGE_BASE_URL", "http://127.0.0.1:9/v1")
+    assert (await asyncio.to_thread(parley, "--unscored")).exit_code == 0
+    assert (await store.call(call_id)).score_due_at
+    away = await asyncio.to_thread(parley, "--unjudged")
+    assert "is not reached" in str(away.exception)
+    async with Endpoint().serving() as endpoint:
+        endpoint.answers = lambda question, number: (
+            wise(question, number) if "Hillside" in question["role"] else {"verdicts": [vote("calm", "na")]}
+        )
+        monkeypatch.setenv("PARLEY_JUDGE_BASE_URL", endpoint.address)
+        settings.settings.cache_clear()
+        (judged,) = json.loads((await asyncio.to_thread(parley, "--unjudged", "--json")).stdout)
+        assert (judged["call_id"], "wise-1" in judged["scorer"]) == (call_id, True)
+        assert json.loads((await asyncio.to_thread(parley, "--unjudged", "--json")).stdout) == []
+    assert [score.card.scorer[:19] for score in await store.scores(call_id)] == [
+        "deterministic/1 + w",
+        "deterministic/1",
+    ]
+
+
+@SQLITE
+@pytest.mark.parametrize("option", ["--check-judge", "--unjudged"])
+def test_without_a_judge_there_is_none_to_check(parley, call_id: str, option: str) -> None:
+    told = parley(option)
     assert told.exit_code == 1
     assert "set PARLEY_JUDGE_BASE_URL and PARLEY_JUDGE_MODEL" in str(told.exception)
