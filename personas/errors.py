@@ -41,12 +41,19 @@ class NumberChanged(PersonaError):
     """A phone number was set by somebody else since it was read; nothing was written."""
 
 
-class BadNumber(PersonaError):
-    """A phone number that is not E.164."""
-
-
 class BadNumberSetting(PersonaError):
-    """A setting of a phone number that can't be used; the message names it and the remedy."""
+    """A setting of a phone number that can't be used; the message names it and the remedy.
+
+    ``field`` is its name in ``personas.numbers.NumberSettings``.
+    """
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class BadNumber(BadNumberSetting):
+    """A phone number that is not E.164."""
 
 
 class DatabaseError(Exception):

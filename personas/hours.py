@@ -45,7 +45,9 @@ def opening_hours(text: str, timezone: str) -> OpeningHours | None:
         zone = ZoneInfo(timezone)
     except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
         given = f"{timezone!r} is none" if timezone else "say which"
-        raise BadNumberSetting(f"The opening hours need an IANA time zone such as Europe/Berlin; {given}.") from None
+        raise BadNumberSetting(
+            f"The opening hours need an IANA time zone such as Europe/Berlin; {given}.", "timezone"
+        ) from None
     spans = [span for part in text.split(",") for span in _spans(" ".join(part.split()))]
     return OpeningHours(tuple(spans), zone)
 
@@ -63,6 +65,7 @@ def _spans(part: str) -> list[tuple[int, time, time | None]]:
     except ValueError:
         raise BadNumberSetting(
             f"The opening hours {part!r} can't be read; write them like Mon-Fri 08:00-20:00, Sat 10:00-14:00, "
-            "each span within one day."
+            "each span within one day.",
+            "hours",
         ) from None
     return [(day, begins, ends) for day in range(from_day, to_day + 1)]

@@ -57,29 +57,33 @@ def check_settings(settings: NumberSettings) -> None:
         BadNumber: a number is not E.164.
         BadNumberSetting: naming the setting and the remedy.
     """
-    for number in filter(None, (settings.number, settings.human_number)):
-        if check_number(number) != number:
-            raise BadNumber("A phone number is kept without spaces, dots, dashes and brackets.")
+    for field in ("number", "human_number"):
+        number = getattr(settings, field)
+        if (number or field == "number") and check_number(number, field) != number:
+            raise BadNumber("A phone number is kept without spaces, dots, dashes and brackets.", field)
     opening_hours(settings.hours or (_ALWAYS if settings.timezone else ""), settings.timezone)
     if settings.on_full not in ON_FULL:
-        raise BadNumberSetting(f"on-full is one of {', '.join(ON_FULL)}.")
+        raise BadNumberSetting(f"on-full is one of {', '.join(ON_FULL)}.", "on_full")
     if settings.on_full == "human" and not settings.human_number:
-        raise BadNumberSetting("on-full human needs a number to dial; set one with --human.")
+        text = "Callers who meet a human when all lines are taken need a number to dial (--human)."
+        raise BadNumberSetting(text, "human_number")
     if settings.human_number == settings.number:
-        raise BadNumberSetting("The human's number is the number itself: calls would go round in a circle.")
+        text = "The human's number is the number itself: calls would go round in a circle."
+        raise BadNumberSetting(text, "human_number")
     if not 5 <= settings.wait_limit_s <= LONGEST_WAIT_S:
-        raise BadNumberSetting(f"The wait limit is 5 to {LONGEST_WAIT_S} seconds.")
+        raise BadNumberSetting(f"The wait limit is 5 to {LONGEST_WAIT_S} seconds.", "wait_limit_s")
     if not _QUEUE.fullmatch(settings.queue_name):
-        raise BadNumberSetting("A queue's name has at most 64 letters, digits, spaces, dashes and underscores.")
+        text = "A queue's name has at most 64 letters, digits, spaces, dashes and underscores."
+        raise BadNumberSetting(text, "queue_name")
 
 
-def check_number(number: str) -> str:
+def check_number(number: str, field: str = "number") -> str:
     """Return the number in E.164, without the spaces, dots, dashes and brackets that people put into it.
 
     Raises:
-        BadNumber: it is not E.164.
+        BadNumber: it is not E.164; of ``field``.
     """
     plain = re.sub(r"[\s().\-]", "", number)
     if not _E164.fullmatch(plain):
-        raise BadNumber("A phone number needs its + and country code, 7 to 15 digits in all, e.g. +15550100.")
+        raise BadNumber("A phone number needs its + and country code, 7 to 15 digits in all, e.g. +15550100.", field)
     return plain

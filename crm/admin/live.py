@@ -5,13 +5,12 @@ browser ──GET live──▶ LiveView.lines ─▶ server-sent events      fo
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Literal, Protocol, cast, get_args
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, StreamingResponse
-from starlette.datastructures import FormData
 from starlette.responses import Response
 
 from crm.call import Call, Handoff, HandoffMode
@@ -39,6 +38,18 @@ class LiveLine:
     side: Literal["caller", "agent", "event"]
     at_ms: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TypedHandoff:
+    """What an operator typed to hand a call over, and why that was refused, "" if it was not."""
+
+    to: str = ""
+    mode: str = "cold"
+    problem: str = ""
+
+
+Refuse = Callable[[Request, str, TypedHandoff], Awaitable[Response]]
 
 
 class LiveView(Protocol):
@@ -70,8 +81,8 @@ class LiveView(Protocol):
         ...
 
 
-def add_routes(router: APIRouter, path: str, store: CallStore, view: LiveView) -> None:
-    """Add a live call's stream and its two buttons below ``path``."""
+def add_routes(router: APIRouter, path: str, store: CallStore, view: LiveView, refuse: Refuse) -> None:
+    """Add a live call's stream and its two buttons below ``path``; ``refuse`` shows the call's page again."""
 
     @router.get(path + "/{call_id}/live")
     async def live(call_id: str) -> Response:
@@ -86,30 +97,36 @@ def add_routes(router: APIRouter, path: str, store: CallStore, view: LiveView) -
     @router.post(path + "/{call_id}/hang-up")
     async def hang_up(request: Request, call_id: str) -> Response:
         call, user = await _live_call(store, call_id), request.state.user
-        async with _told(log, user.actor, Action.CALL_HUNG_UP, call):
-            await view.hang_up(call, user.name)
+        try:
+            async with _told(log, user.actor, Action.CALL_HUNG_UP, call):
+                await view.hang_up(call, user.name)
+        except LiveRefused as error:
+            raise HTTPException(409, str(error)) from None
         return RedirectResponse(f"{path}/{call_id}", 303)
 
     @router.post(path + "/{call_id}/hand-off")
     async def hand_off(request: Request, call_id: str) -> Response:
         call, user = await _live_call(store, call_id), request.state.user
-        handoff = _handoff(await request.form())
-        async with _told(log, user.actor, Action.CALL_HANDED_OVER, call, handoff.mode):
-            await view.hand_off(call, handoff, user.name)
+        form = await request.form()
+        typed = TypedHandoff(str(form.get("to", "")).strip(), str(form.get("mode", "cold")))
+        try:
+            handoff = _handoff(typed)
+            async with _told(log, user.actor, Action.CALL_HANDED_OVER, call, handoff.mode):
+                await view.hand_off(call, handoff, user.name)
+        except (LiveRefused, BadNumber) as error:
+            return await refuse(request, call_id, replace(typed, problem=str(error)))
         return RedirectResponse(f"{path}/{call_id}", 303)
 
 
 @contextlib.asynccontextmanager
 async def _told(log: AuditLog, actor: Actor, action: Action, call: Call, how: str = "") -> AsyncIterator[None]:
-    """Write down what was done, or what was refused, which becomes the console's page for what did not work."""
-    refusal = ""
+    """Write down what was done, or why it was refused."""
     try:
         yield
     except LiveRefused as error:
-        refusal = str(error)
-    await log.record(actor, action, audited(call), f"Not done: {refusal}" if refusal else how)
-    if refusal:
-        raise HTTPException(409, refusal)
+        await log.record(actor, action, audited(call), f"Not done: {error}")
+        raise
+    await log.record(actor, action, audited(call), how)
 
 
 def audited(call: Call) -> Subject:
@@ -136,12 +153,8 @@ async def _live_call(store: CallStore, call_id: str) -> Call:
     return call
 
 
-def _handoff(form: FormData) -> Handoff:
-    """Read the form's fields ``to`` and ``mode``."""
-    number, mode = str(form.get("to", "")).strip(), str(form.get("mode", "cold"))
-    if mode not in get_args(HandoffMode):
+def _handoff(typed: TypedHandoff) -> Handoff:
+    """Return what was typed; raises BadNumber."""
+    if typed.mode not in get_args(HandoffMode):
         raise HTTPException(400, f"A call is handed over {' or '.join(get_args(HandoffMode))}.")
-    try:
-        return Handoff(cast(HandoffMode, mode), check_number(number) if number else "", "operator")
-    except BadNumber as error:
-        raise HTTPException(400, str(error)) from None
+    return Handoff(cast(HandoffMode, typed.mode), check_number(typed.to) if typed.to else "", "operator")

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from crm.admin import live, search
 from crm.admin.conversation import grouped, shown_turns
 from crm.admin.filters import KINDS, ChosenCalls, as_csv, chosen_calls, persona_titles
-from crm.admin.live import LiveView
+from crm.admin.live import LiveView, TypedHandoff
 from crm.admin.words import OUTCOMES, STATUSES, delay_parts, event_words, figures, in_words, masked, onsets
 from crm.call import Call, CallPage
 from crm.customers import Customers
@@ -47,8 +47,6 @@ def section(
     log = AuditLog(store.database)
     _list_page(router, pages, store, personas, log)
     _call_page(router, pages, store, personas, recordings, view, log, customers)
-    if view:
-        live.add_routes(router, PATH, store, view)
     _recording(router, store, recordings, log)
     return Section("Calls", PATH, "phone", router)
 
@@ -117,6 +115,9 @@ def _call_page(
 ) -> None:
     @router.get(PATH + "/{call_id}")
     async def one(request: Request, call_id: str) -> Response:
+        return await show(request, call_id, TypedHandoff())
+
+    async def show(request: Request, call_id: str, typed: TypedHandoff) -> Response:
         call = await _known(store, call_id)
         await log.record(request.state.user.actor, Action.CALL_OPENED, live.audited(call), once_in=NOTED_EVERY)
         turns, scores = await store.turns(call_id), await store.scores(call_id)
@@ -125,7 +126,9 @@ def _call_page(
         return await pages(
             request,
             "call.html",
+            status=422 if typed.problem else 200,
             active=PATH,
+            typed=typed,
             call=call,
             recording_trouble=await _recording_trouble(recordings, call),
             version=(await personas.version_numbers({call.persona_version_id})).get(call.persona_version_id),
@@ -147,6 +150,9 @@ def _call_page(
             **await _customer_values(customers, call),
             **await _live_values(personas, call, view),
         )
+
+    if view:
+        live.add_routes(router, PATH, store, view, show)
 
     @router.get(PATH + "/{call_id}/status")
     async def status(call_id: str, seen: str = "") -> Response:

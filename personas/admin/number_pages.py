@@ -51,13 +51,15 @@ class Typed:
             BadNumber, BadNumberSetting: a number is none.
         """
         if not self.wait_limit_s.isascii() or not self.wait_limit_s.isdigit() or len(self.wait_limit_s) > 4:
-            raise BadNumberSetting(f"The wait limit is 5 to {LONGEST_WAIT_S} seconds.")
-        if self.on_full not in ON_FULL or not self.persona_slug:
-            raise BadNumberSetting("Choose a persona, and what callers meet when all lines are taken.")
+            raise BadNumberSetting(f"The wait limit is 5 to {LONGEST_WAIT_S} seconds.", "wait_limit_s")
+        if self.on_full not in ON_FULL:
+            raise BadNumberSetting("Choose what callers meet when all lines are taken.", "on_full")
+        if not self.persona_slug:
+            raise BadNumberSetting("Choose a persona.", "persona_slug")
         return NumberSettings(
             number=check_number(self.number),
             persona_slug=self.persona_slug,
-            human_number=check_number(self.human_number) if self.human_number else "",
+            human_number=check_number(self.human_number, "human_number") if self.human_number else "",
             on_full=cast(OnFull, self.on_full),
             wait_limit_s=int(self.wait_limit_s),
             hours=self.hours,
@@ -87,8 +89,7 @@ def section(store: PersonaStore) -> Section:
         try:
             await store.by(request.state.user.actor).save_number(typed.settings(), base=typed.base)
         except PersonaError as error:
-            problem = (_CHANGED if typed.base else _THERE) if isinstance(error, NumberChanged) else str(error)
-            return await _page(pages, request, store, typed, problem=problem)
+            return await _page(pages, request, store, typed, error)
         return RedirectResponse(PATH, 303)
 
     @router.post(PATH + "/clear")
@@ -113,13 +114,24 @@ _CHANGED = (
 _THERE = "This number is set already; choose Change beside it in the table."
 
 
-async def _page(pages: Pages, request: Request, store: PersonaStore, typed: Typed, problem: str = "") -> Response:
+async def _page(
+    pages: Pages, request: Request, store: PersonaStore, typed: Typed, error: PersonaError | None = None
+) -> Response:
+    """Show the numbers and the form; with ``error`` as it was typed, and what is wrong at its field."""
     personas = {persona.slug: persona for persona in await store.personas()}
+    wrong, problem = "", str(error or "")
+    if isinstance(error, NumberChanged):
+        problem = _CHANGED if typed.base else _THERE
+    elif isinstance(error, BadNumberSetting):
+        wrong = error.field
+    elif error:  # a persona that is gone, or was put away
+        wrong = "out_of_hours" if typed.persona_slug in personas else "persona_slug"
     values: dict[str, Any] = {
         "numbers": [(each, personas[each.persona_slug]) for each in await store.numbers()],
         "personas": {slug: persona.title for slug, persona in personas.items()},
         "typed": typed,
         "problem": problem,
+        "wrong": wrong,
         "full": FULL,
         "closed": CLOSED,
         "longest_wait_s": LONGEST_WAIT_S,

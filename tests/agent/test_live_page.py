@@ -119,11 +119,13 @@ async def test_an_operator_hands_a_call_over_to_a_typed_number(open_exchange: Op
             return answer.status_code, answer.text
 
         status, text = await refused(to="five five five")
-        assert (status, "country code" in text) == (400, True)
+        assert (status, "country code" in text) == (422, True)
+        assert 'value="five five five"' in text
+        assert re.search(r'<option value="warm" selected>', text)
         status, text = await refused(to="", mode="thrown")
         assert (status, "cold or warm or queue" in text) == (400, True)
         status, text = await refused(to="")
-        assert (status, "has no human" in text) == (409, True)
+        assert (status, "has no human" in text) == (422, True)
         done = await http.post(f"{path}/hand-off", data=form | {"to": "+1 (555) 0177"})
         assert done.status_code == 303
         tried = [detail for action, _, detail in await noted(where) if action == "call_handed_over"]
@@ -187,8 +189,8 @@ async def test_a_call_of_another_process_is_ended_through_the_carrier(open_excha
     assert "admin" in [event.detail for event in await other.state.calls.events(call.id)]
 
 
-@pytest.mark.parametrize("button", ["hang-up", "hand-off"])
-async def test_what_the_carrier_refuses_is_said_and_forgotten(open_exchange: Open, button: str) -> None:
+@pytest.mark.parametrize(("button", "status"), [("hang-up", 409), ("hand-off", 422)])
+async def test_what_the_carrier_refuses_is_said_and_forgotten(open_exchange: Open, button: str, status: int) -> None:
     """A stream that is lost later is lost, not what the operator once wanted."""
     carrying = await open_exchange(ScriptedEngine(talk))
     nobody = {"twilio_account_sid": "AC" + "0" * 32, "twilio_api_url": "http://127.0.0.1:9"}
@@ -199,7 +201,7 @@ async def test_what_the_carrier_refuses_is_said_and_forgotten(open_exchange: Ope
         call_id = await id_of(other, stream.call_id)
         form = {"csrf_token": token_of((await http.get(f"/calls/{call_id}")).text), "to": HUMAN, "mode": "cold"}
         refused = await http.post(f"/calls/{call_id}/{button}", data=form)
-        assert (refused.status_code, "could not be reached" in refused.text) == (409, True)
+        assert (refused.status_code, "could not be reached" in refused.text) == (status, True)
         assert (await other.state.calls.call(call_id)).asked is None
         stream.socket.transport.abort()
         row = await carrying.row(stream.call_id)

@@ -53,32 +53,35 @@ async def test_a_number_is_tied_changed_and_cleared(browser: Browser, store: Per
 
 
 @pytest.mark.parametrize(
-    ("wrong", "problem"),
+    ("wrong", "field", "problem"),
     [
-        ({"number": "5550100"}, "needs its + and country code"),
-        ({"number": ""}, "needs its + and country code"),
-        ({"human_number": "x"}, "needs its + and country code"),
-        ({"persona_slug": ""}, "Choose a persona"),
-        ({"persona_slug": "nobody"}, "There is no persona 'nobody'"),
-        ({"on_full": "panic"}, "Choose a persona, and what callers meet"),
-        ({"on_full": "human", "human_number": ""}, "needs a number to dial"),
-        ({"wait_limit_s": "²"}, "The wait limit is 5 to 600 seconds."),
-        ({"wait_limit_s": "9" * 5000}, "The wait limit is 5 to 600 seconds."),
-        ({"hours": "always"}, "The opening hours 'always' can't be read"),
-        ({"timezone": ""}, "such as Europe/Berlin; say which"),
-        ({"timezone": "Mars"}, "'Mars' is none"),
-        ({"timezone": "Mars", "hours": ""}, "'Mars' is none"),
-        ({"out_of_hours": "nobody"}, "There is no persona 'nobody'"),
-        ({"queue_name": "<b>"}, "A queue's name has at most 64 letters"),
+        ({"number": "5550100"}, "number", "needs its + and country code"),
+        ({"number": ""}, "number", "needs its + and country code"),
+        ({"human_number": "x"}, "human_number", "needs its + and country code"),
+        ({"persona_slug": ""}, "persona_slug", "Choose a persona"),
+        ({"persona_slug": "nobody"}, "persona_slug", "There is no persona 'nobody'"),
+        ({"on_full": "panic"}, "on_full", "Choose what callers meet"),
+        ({"on_full": "human", "human_number": ""}, "human_number", "need a number to dial"),
+        ({"wait_limit_s": "²"}, "wait_limit_s", "The wait limit is 5 to 600 seconds."),
+        ({"wait_limit_s": "9" * 5000}, "wait_limit_s", "The wait limit is 5 to 600 seconds."),
+        ({"hours": "always"}, "hours", "The opening hours 'always' can't be read"),
+        ({"timezone": ""}, "timezone", "such as Europe/Berlin; say which"),
+        ({"timezone": "Mars"}, "timezone", "'Mars' is none"),
+        ({"timezone": "Mars", "hours": ""}, "timezone", "'Mars' is none"),
+        ({"out_of_hours": "nobody"}, "out_of_hours", "There is no persona 'nobody'"),
+        ({"queue_name": "<b>"}, "queue_name", "A queue's name has at most 64 letters"),
     ],
 )
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_what_cannot_be_used_is_told_and_stays_in_the_form(
-    browser: Browser, store: PersonaStore, wrong: dict[str, str], problem: str
+    browser: Browser, store: PersonaStore, wrong: dict[str, str], field: str, problem: str
 ) -> None:
     refused = await browser.post("/numbers", await browser.get("/numbers"), **WHOLE | wrong)
     assert refused.status_code == 422
-    assert problem in unescape(refused.text)
+    marked = unescape(refused.text).partition(f'id="{field}-problem">')[2]
+    assert problem in marked.partition("<")[0]
+    assert f'name="{field}" aria-invalid="true" autofocus' in refused.text
+    assert refused.text.count("aria-invalid") == 1
     assert 'value="desk"' in refused.text or "queue_name" in wrong
     assert "<b>" not in refused.text
     assert await store.numbers() == []
