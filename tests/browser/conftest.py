@@ -24,7 +24,7 @@ from crm.admin import customers as customer_pages
 from crm.admin import overview
 from crm.admin import pages as call_pages
 from crm.analytics import Analytics
-from crm.call import CallEvent, KnownCaller, NewCall, Outcome, Scorecard, Status, Turn, Verdict
+from crm.call import CallEvent, JudgeWait, KnownCaller, NewCall, Outcome, Scorecard, Status, Turn, Verdict
 from crm.customer import Customer
 from crm.customers import Customers, Put
 from crm.dynamics import dynamics_of
@@ -274,6 +274,7 @@ async def _seed(personas: PersonaStore, calls: CallStore, recordings: Recordings
     ids["whole"] = await seeder.whole(dental, recordings)
     ids["long"] = await seeder.long(dental)
     ids |= await _seed_customers(Customers(calls.database))
+    ids["unjudged"] = await seeder.unjudged(dental)
     for minutes, name in enumerate(("live", "whole", "refused", "lost", "ending")):
         await seeder.move(ids[name], 4 + 9 * minutes)
     return ids
@@ -364,8 +365,19 @@ class _Seeder:
             events=[CallEvent("handoff", 500, WORD)],
         )
         verdict = Verdict("c", WORD, "fail", "critical", 1.0, WORD, 0, WORD)
-        await self._calls.save_score(call_id, version.id, Scorecard(WORD[:128], "0" * 64, 0.5, 0.5, (verdict,)))
+        card = Scorecard(WORD[:128], "0" * 64, 0.5, 0.5, (verdict,))
+        await self._calls.save_score(call_id, version.id, card, JudgeWait(None, 5))
         await self.move(call_id, 4_000)
+        return call_id
+
+    async def unjudged(self, version: PersonaVersion) -> str:
+        call_id = await self.claimed("CAunjudged", version)
+        turns = [Turn("agent", 300, 3_000, version.card.greeting)]
+        await self._calls.finish(call_id, status="ended", outcome="caller_hung_up", turns=turns)
+        verdict = Verdict("c", "Says who it is", "unresolved", "major", 1.0, "", None, "")
+        card = Scorecard("rules 1", "0" * 64, 0.5, 0.5, (verdict,))
+        await self._calls.save_score(call_id, version.id, card, JudgeWait(datetime.now(UTC), 0))
+        await self.move(call_id, 4_100)
         return call_id
 
     async def move(self, call_id: str, minutes_ago: int) -> None:

@@ -5,6 +5,8 @@ import re
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from tests.browser.barriers import barriers
+
 pytestmark = pytest.mark.browser
 
 
@@ -64,6 +66,41 @@ def test_calls_are_listed_filtered_and_paged(page: Page) -> None:
     assert rows.first.locator("a").get_attribute("href") == first
 
 
+def test_filters_are_folded_on_a_phone_and_opened_by_keyboard(page: Page) -> None:
+    page.set_viewport_size({"width": 360, "height": 780})
+    page.goto("/calls")
+    state, fold = page.get_by_label("State"), page.locator("summary", has_text="Filter the list")
+    expect(state).not_to_be_visible()
+    expect(page.locator("#calls tbody tr").nth(1)).to_be_in_viewport(ratio=1)
+    page.get_by_role("link", name="Live now").focus()
+    page.keyboard.press("Tab")
+    expect(fold).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Persona", exact=True)).to_be_focused()
+    state.select_option("refused")
+    expect(page.get_by_role("status").filter(has_text="1 call found")).to_have_count(1)  # a screen reader says so
+    page.reload()
+    expect(state).to_be_visible()  # what leaves calls out is seen
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto("/calls")
+    expect(state).to_be_visible()
+    expect(fold).not_to_be_visible()
+
+
+def test_a_refused_number_stands_again_as_it_was_typed(page: Page) -> None:
+    page.goto("/numbers?edit=%2B15550100")
+    page.get_by_label("Human", exact=True).fill("extension 7")
+    page.get_by_label("Opening hours").fill("Mon-Fri 08:00-20:00")
+    page.get_by_role("button", name="Save").click()
+    human = page.get_by_label("Human", exact=True)
+    expect(human).to_be_focused()
+    expect(human).to_have_value("extension 7")
+    expect(human).to_have_accessible_description(re.compile("needs its \\+ and country code.*takes calls"))
+    expect(page.get_by_label("Opening hours")).to_have_value("Mon-Fri 08:00-20:00")
+    assert not barriers(page)
+
+
 def test_a_list_that_loads_itself_again_keeps_the_keyboards_place(page: Page) -> None:
     page.clock.install()
     page.goto("/calls")
@@ -113,6 +150,15 @@ def test_a_quote_leads_to_the_turn_it_stands_in(page: Page, site) -> None:
     assert page.evaluate("audio.currentTime") == pytest.approx(32.3, abs=0.1)
 
 
+def test_a_call_says_that_its_judge_is_still_to_come(page: Page, site) -> None:
+    page.goto(f"/calls/{site.calls['unjudged']}")
+    expect(page.get_by_role("region", name="Role kept")).to_contain_text("The judge is still to come")
+    page.goto(f"/calls/{site.calls['long']}")
+    expect(page.get_by_role("region", name="Role kept")).to_contain_text("failed at this call 5 times")
+    page.goto(f"/calls/{site.calls['whole']}")
+    expect(page.locator("#judge")).to_have_count(0)
+
+
 def test_a_call_says_who_interrupted_whom(page: Page, site) -> None:
     page.goto(f"/calls/{site.calls['whole']}")
     expect(page.locator("#turn-4")).to_contain_text("cut off")
@@ -153,6 +199,7 @@ def test_two_tabs_that_edit_one_card_lose_nothing(page: Page) -> None:
     expect(other.locator("#their-text")).to_have_value(re.compile("by day"))
     expect(other.get_by_label("Yours, not saved yet")).to_have_value(re.compile("by night"))
     expect(other.get_by_role("region", name="Where they differ")).to_contain_text("Cards, by day")
+    assert not barriers(other)
     other.get_by_role("button", name="Save this text in place of theirs").click()
     expect(other.get_by_role("heading", level=1)).to_have_text("Cards, by night")
     expect(other.get_by_role("region", name="What differs from the version that answers calls")).to_be_visible()

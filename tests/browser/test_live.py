@@ -17,6 +17,7 @@ from crm.call import Call, Handoff
 from tests.agent.conftest import furnished as furnished
 from tests.agent.exchange import SILENCE, TONE, Exchange, ScriptedEngine, ended_row, exchange
 from tests.agent.line.phone import Line
+from tests.browser.barriers import barriers
 from tests.browser.conftest import DESK
 
 pytestmark = pytest.mark.browser
@@ -110,6 +111,14 @@ def test_the_call_is_handed_to_a_number_that_is_typed(page: Page, phoning: Phoni
     number.fill("call my boss")
     page.get_by_role("button", name="Hand the caller over").click()
     assert number.evaluate("field => field.validity.patternMismatch")
+    number.fill("+1 (((55)")  # as far as a browser can tell, a number
+    page.get_by_label("How", exact=True).select_option("queue")
+    page.get_by_role("button", name="Hand the caller over").click()
+    expect(number).to_be_focused()
+    expect(number).to_have_value("+1 (((55)")
+    expect(number).to_have_accessible_description(re.compile("Not handed over. .* country code"))
+    expect(page.get_by_label("How", exact=True)).to_have_value("queue")
+    assert not barriers(page)
     number.fill("+1 555 0177")
     page.get_by_label("How", exact=True).select_option("warm")
     page.get_by_role("button", name="Hand the caller over").click()

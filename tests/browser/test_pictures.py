@@ -1,4 +1,7 @@
-"""Every page on a phone: nothing overflows. With --screenshots DIR each page is kept as a picture, in three looks."""
+"""Every page on a phone: nothing overflows, nothing keeps people from using it (axe-core).
+
+With --screenshots DIR each page is looked at in four looks, and kept as a picture.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -6,9 +9,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.browser.barriers import barriers
+
 pytestmark = pytest.mark.browser
 LOOKS: dict[str, dict[str, Any]] = {
-    "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "light"},
+    "phone": {"viewport": {"width": 360, "height": 780}, "color_scheme": "light"},
+    "tablet": {"viewport": {"width": 768, "height": 1024}, "color_scheme": "light"},
     "light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
 }
@@ -49,6 +55,9 @@ PAGES = {
 }
 
 
+DARK_TOO = ("login", "calls", "overview", "call", "persona-draft", "number")  # each kind of thing is on one of them
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     wanted = list(LOOKS) if metafunc.config.getoption("--screenshots", default=None) else ["phone"]
     metafunc.parametrize("look", wanted)
@@ -72,5 +81,7 @@ def _look_at(page: Page, name: str, url: str, folder: Path | None) -> None:
     if folder:
         page.evaluate("document.fonts.ready")
         page.screenshot(path=folder / f"{name}.png", full_page=True)
+    found = barriers(page, dark_too=name.removesuffix("-phone") in DARK_TOO)
+    assert not found, "\n".join((name, *found))
     excess = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert excess <= 0, f"{name} is {excess} px wider than the window"
