@@ -15,6 +15,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from agent.bench.callers import Callers
+from agent.bench.calls import hold_calls
 from agent.bench.line import AUDIBLE_OF_ANY, Line, frames_of
 from agent.duplex import DuplexEngine, DuplexError
 from agent.role import role_for
@@ -61,17 +62,15 @@ async def serve_all(
 
     A call that the engine does not carry is told, and the others go on. ``done`` is called after each question.
     """
-    waiting = iter([(card, ask, voice) for card in cards for ask in card.test_questions for voice in callers.voices])
+    questions = [(card, ask, voice) for card in cards for ask in card.test_questions for voice in callers.voices]
     served: list[Served] = []
 
-    async def carry() -> None:
-        for card, question, voice in waiting:
-            served.append(await _served(engine, card, question, callers, voice, judge))
-            done()
+    async def ask(question: tuple[PersonaCard, TestQuestion, str]) -> None:
+        card, asked, voice = question
+        served.append(await _served(engine, card, asked, callers, voice, judge))
+        done()
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(at_once, engine.capacity().slots or at_once)):
-            group.create_task(carry())
+    await hold_calls(engine, questions, ask, at_once)
     return sorted(served, key=lambda one: (one.card, one.kind, one.voice))
 
 

@@ -2,10 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from personas.persona import PersonaCard
 
 Voices = Annotated[
     str, typer.Option(help="Callers' voices, comma-separated: slt, rms (flite), or eSpeak's; empty chooses three.")
@@ -28,6 +31,22 @@ def group_of(app: typer.Typer) -> typer.Typer:
     bench = next(group.typer_instance for group in app.registered_groups if group.name == "bench")
     assert bench is not None
     return bench
+
+
+def library_cards(slugs: Iterable[str], option: str) -> "list[PersonaCard]":
+    """Return the library's cards of these slugs, all of them where there are none.
+
+    Raises:
+        BadParameter: a slug that ``option`` brought is none.
+    """
+    from personas.library import load_library
+
+    known = {card.slug: card for card in load_library()}
+    wanted = [slug for each in slugs if (slug := each.strip())]
+    for slug in wanted:
+        if slug not in known:
+            raise typer.BadParameter(f"{option}: the library has no {slug!r}; it has {', '.join(known)}.")
+    return [known[slug] for slug in wanted or known]
 
 
 def cascade(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.commands.bench import group_of
+from agent.commands.bench import group_of, library_cards
 from agent.commands.infer import DEFAULT_TEXT, DEFAULT_VOICE
 
 if TYPE_CHECKING:
@@ -110,14 +110,12 @@ def _first(samples: "list[Sample]", limit: int) -> "list[Sample]":
 def _role(card: str, text: str, voice: str, seed: int) -> "RolePrompt":
     from agent.duplex import RoleCard, RolePrompt
     from agent.role import role_for
-    from personas.library import load_library
 
     if not card:
         return RolePrompt(text, voice, RoleCard("", "", "", "", "", "", "", ""), seed=seed)
-    cards = {each.slug: each for each in load_library()}
-    if card not in cards:
-        raise typer.BadParameter(f"--card: the library has no {card!r}; it has {', '.join(cards)}.")
-    waiting = cards[card].model_copy(update={"greeting": ""})  # in the benchmark the user speaks first
+    waiting = library_cards([card], "--card")[0].model_copy(
+        update={"greeting": ""}
+    )  # in the benchmark the user speaks first
     return replace(role_for(waiting), seed=seed)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.commands.bench import Voices, group_of
+from agent.commands.bench import Voices, group_of, library_cards
 
 if TYPE_CHECKING:
     from agent.bench.callers import Callers
@@ -45,7 +45,7 @@ def service(
     from agent.settings import settings
 
     configure_logging("error")
-    chosen = _cards(cards)
+    chosen = library_cards(cards.split(","), "--cards")
     callers = Callers(tuple(filter(None, (voice.strip() for voice in voices.split(",")))) or default_voices()[:1])
     name = engine or settings().engine
     served = asyncio.run(_serve(name, chosen, callers, calls))
@@ -56,17 +56,6 @@ def service(
         _print(served, answers)
     if any(one.result == "failed" for one in served):
         raise typer.Exit(1)
-
-
-def _cards(slugs: str) -> "list[PersonaCard]":
-    from personas.library import load_library
-
-    known = {card.slug: card for card in load_library()}
-    wanted = [slug for each in slugs.split(",") if (slug := each.strip())]
-    for slug in wanted:
-        if slug not in known:
-            raise typer.BadParameter(f"--cards: the library has no {slug!r}; it has {', '.join(known)}.")
-    return [known[slug] for slug in wanted or known]
 
 
 async def _serve(name: str, cards: "Sequence[PersonaCard]", callers: "Callers", calls: int) -> "list[Served]":

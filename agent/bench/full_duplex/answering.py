@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.bench.calls import hold_calls
 from agent.bench.full_duplex.samples import ANNOTATIONS, INPUT, Sample
 from agent.bench.line import AUDIBLE_OF_ANY
 from agent.duplex import FRAME_MS, FRAME_SAMPLES, SAMPLE_HZ, AgentFrame, DuplexEngine, DuplexError, RolePrompt, Samples
@@ -70,18 +71,16 @@ async def answer_all(
             fast as the engine takes them, and its answers count as immediate.
     """
     result = Answered()
-    waiting = iter(samples)
 
-    async def carry() -> None:
-        for sample in waiting:
-            target = out / sample.place
-            if (target / OUTPUT).is_file():
-                result.kept += 1
-            else:
-                await one(sample, target)
-            done()
+    async def one(sample: Sample) -> None:
+        target = out / sample.place
+        if (target / OUTPUT).is_file():
+            result.kept += 1
+        else:
+            await answer_one(sample, target)
+        done()
 
-    async def one(sample: Sample, target: Path) -> None:
+    async def answer_one(sample: Sample, target: Path) -> None:
         try:
             user = await asyncio.to_thread(read_recording, sample.folder / INPUT)
             if real_time:
@@ -95,9 +94,7 @@ async def answer_all(
         except DuplexError as error:
             result.failed.append((sample.place, str(error)))
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(at_once, engine.capacity().slots or at_once)):
-            group.create_task(carry())
+    await hold_calls(engine, samples, one, at_once)
     return result
 
 
