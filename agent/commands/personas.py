@@ -120,7 +120,8 @@ def lint(files: Files = None, as_json: AsJson = False) -> None:
     else:
         for finding in findings:
             typer.echo(f"{finding['persona']}: {finding['field']}: {finding['problem']}")
-        typer.echo(f"{len(cards)} cards checked, {len(findings)} findings.")
+        of_cards, of_findings = ("s" if len(found) != 1 else "" for found in (cards, findings))
+        typer.echo(f"{len(cards)} card{of_cards} checked, {len(findings)} finding{of_findings}.")
     if findings:
         raise typer.Exit(1)
 
