@@ -132,18 +132,19 @@ async def test_several_scorers_share_the_calls_and_one_that_is_stopped_or_dies_l
             await asyncio.sleep(0.01)
     assert [len(await desk.calls.scores(call_id)) for call_id in calls] == [1] * 6
 
-    late, asked = await desk.end_call("CA7"), asyncio.Event()
+    late, asked, stopped = await desk.end_call("CA7"), asyncio.Event(), asyncio.Event()
 
-    async def never() -> None:
+    async def too_late() -> None:
         asked.set()
-        await asyncio.Event().wait()
+        await stopped.wait()
 
     async with proven(tmp_path) as (endpoint, judge):
-        endpoint.before_answering = never
+        endpoint.before_answering = too_late
         async with following(desk, judge):
             await asked.wait()
             assert await desk.calls.take_unscored() is None  # it is taken
         assert await desk.calls.take_unscored() == late  # and was given back
+        stopped.set()
     assert await desk.calls.take_unscored() is None
     async with database.session() as session:
         await session.execute(update(CallRow).values(score_due_at=datetime.now(UTC)).where(CallRow.id == late))
