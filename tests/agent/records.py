@@ -88,7 +88,7 @@ async def dripping(writer: asyncio.StreamWriter) -> None:
     while True:  # no read takes long, all of them never end
         writer.write(b" ")
         await writer.drain()
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.001)
 
 
 async def silent(writer: asyncio.StreamWriter) -> None:

@@ -1,5 +1,7 @@
 """Others' words in a role prompt: a customer's profile can't end the prompt, nor make it too long to be taken in."""
 
+import unicodedata
+
 import pytest
 
 from personas.library import load_library
@@ -31,7 +33,8 @@ def test_a_profile_brings_no_marker_and_no_line(card: PersonaCard, profile: str)
         render_role_prompt(card, so_far=profile),
     ):
         assert text.startswith(render_role_prompt(card))
-        assert not set(text[len(render_role_prompt(card)) :]) & set("<>\n\u200b\u202e")
+        added = unicodedata.normalize("NFKC", text[len(render_role_prompt(card)) :])
+        assert not set(added) & set("<>\n\u200b\u202e")
 
 
 @pytest.mark.parametrize("text", ["word " * 400, "x" * 2_000, "\u0644\u0639" * 900, "\ufdfa" * 400, "\U0001f600" * 600])
