@@ -66,11 +66,12 @@ async def import_customers(
     report = await looked.run(write=False)
     if not write or (report.bad_count and not skip_bad):
         return report
+    planned = f"{report.counts['new']} new, {report.counts['changed']} changed"
+    await customers.note(Action.CUSTOMERS_IMPORTED, planned)  # first, lest one that is cut off be told nowhere
     size = file.seek(0, os.SEEK_END)
     written = _Pass(customers, file, chunk, lambda count: on_bytes(size + count), skipped=looked.bad_lines)
     after = await written.run(write=True)
     report.counts, report.is_written = after.counts, True
-    await customers.note(Action.CUSTOMERS_IMPORTED, f"{after.counts['new']} new, {after.counts['changed']} changed")
     for bad in after.bad:  # somebody has changed customers between the passes
         _note(report, bad)
     return report

@@ -6,7 +6,7 @@ by which the session knows what was looked for, so that it can be paged and relo
 
 import asyncio
 from dataclasses import dataclass, fields
-from hashlib import sha256
+from secrets import token_hex
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request
@@ -17,7 +17,7 @@ from starlette.responses import Response
 from crm.admin import customer_imports
 from crm.admin.words import masked
 from crm.call import Call, CallFilter
-from crm.customer import LONGEST_NAME, MOST_NUMBERS, Customer, customer
+from crm.customer import LONGEST_NAME, Customer, customer
 from crm.customers import Customers
 from crm.errors import BadCursor, BadCustomer, CustomerChanged, NumberTaken, UnknownCall, UnknownCustomer
 from crm.phone_numbers import e164, readable
@@ -30,10 +30,10 @@ from personas.store import PersonaStore
 
 PATH = "/customers"
 PAGE_LENGTH = 50
-LIMITS = {"numbers": 64 * MOST_NUMBERS, "name": LONGEST_NAME, "profile": MOST_PROFILE_BYTES}
+LIMITS = {"name": LONGEST_NAME, "profile": MOST_PROFILE_BYTES}
 NOT_WHOLE = "A number is looked for whole, with its country code, e.g. +49 30 1234567 or 0049 30 1234567."
 NO_NUMBER = "No customer has this number."
-_KEPT_SEARCHES = 5
+_KEPT_SEARCHES, _LONGEST_SEARCH = 4, 50  # in a cookie, which has 4 096 bytes at most
 _NOT_THERE = "Nothing is known of this customer any more: somebody removed them."
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
@@ -87,12 +87,11 @@ def _list_pages(router: APIRouter, pages: Pages, customers: Customers) -> None:
     @router.post(PATH + "/search")
     async def search(request: Request) -> Response:
         given = (await request.form()).get("sought")
-        sought = readable(given)[:LONGEST_NAME] if isinstance(given, str) else ""
+        sought = readable(given) if isinstance(given, str) else ""
         if not any(each.isalpha() for each in sought.removeprefix("tel:")):
             return await by_number(request, sought) if sought else RedirectResponse(PATH, 303)
-        mark = sha256(sought.encode()).hexdigest()[:8]
-        kept = [each for each in request.session.get("customers", ()) if each[0] != mark]
-        request.session["customers"] = [*kept, (mark, sought)][-_KEPT_SEARCHES:]
+        mark, kept = token_hex(4), request.session.get("customers", [])
+        request.session["customers"] = [*kept, (mark, sought[:_LONGEST_SEARCH])][-_KEPT_SEARCHES:]
         return RedirectResponse(f"{PATH}?found={mark}", 303)
 
     async def by_number(request: Request, sought: str) -> Response:
@@ -145,7 +144,9 @@ def _form_pages(router: APIRouter, pages: Pages, customers: Customers, calls: Ca
             wanted = customer(typed.numbers, typed.name, typed.profile, _id(typed.id))
             saved = await customers.by(request.state.user.actor).save(wanted, base=typed.base)
         except BadCustomer as error:
-            return await _form(pages, request, typed, wrong=error.field, problem=str(error).capitalize())
+            return await _form(
+                pages, request, typed, wrong=error.field, problem=f"{error.field.capitalize()} {error.problem}."
+            )
         except NumberTaken as error:
             theirs = await customers.customer(error.customer_id)
             return await _form(pages, request, typed, wrong="numbers", problem=str(error), taken_by=theirs)
