@@ -27,9 +27,9 @@ def customers(database: Database) -> Customers:
     return Customers(database)
 
 
-async def imported(customers: Customers, content: bytes | str, **how: bool) -> Report:
+async def imported(customers: Customers, content: bytes | str, *, write: bool = True, skip_bad: bool = False) -> Report:
     file = io.BytesIO(content.encode() if isinstance(content, str) else content)
-    return await import_customers(customers, file, chunk=2, **how)
+    return await import_customers(customers, file, write=write, skip_bad=skip_bad, chunk=2)
 
 
 def problems(report: Report) -> list[tuple[int, str]]:

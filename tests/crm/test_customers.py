@@ -38,8 +38,9 @@ def names(page: CustomerPage) -> list[str]:
     ],
 )
 def test_what_cannot_be_kept_is_told_with_its_field(field: str, given: dict[str, str], why: str) -> None:
+    typed = {"numbers": "+4930123456", "name": "Ada", "profile": ""} | given
     with pytest.raises(BadCustomer, match=why) as told:
-        customer(**({"numbers": "+4930123456", "name": "Ada", "profile": ""} | given))
+        customer(typed["numbers"], typed["name"], typed["profile"])
     assert told.value.field == field
 
 
