@@ -5,6 +5,7 @@ import asyncio
 import structlog
 
 from agent.customer_lookup import CustomerLookup, LookupFailed
+from agent.logs import log_failure
 from crm.call import CallEvent, KnownCaller
 from crm.customers import Customers
 from crm.phone_numbers import is_e164
@@ -40,3 +41,6 @@ class Callers:
         except LookupFailed as error:
             log.warning("customer could not be looked up", reason=str(error))
             return None, (CallEvent(LOOKUP_FAILED, 0, str(error)),)
+        except Exception as error:  # whatever else: it is no reason to turn a caller away
+            log_failure(log, "customer could not be looked up", error)
+            return None, (CallEvent(LOOKUP_FAILED, 0, type(error).__name__),)

@@ -148,7 +148,7 @@ def _form_pages(router: APIRouter, pages: Pages, customers: Customers, calls: Ca
                 pages, request, typed, wrong=error.field, problem=f"{error.field.capitalize()} {error.problem}."
             )
         except NumberTaken as error:
-            theirs = await customers.customer(error.customer_id)
+            theirs = await _known(customers, error.customer_id)
             return await _form(pages, request, typed, wrong="numbers", problem=str(error), taken_by=theirs)
         except UnknownCustomer:
             lost = Typed("", "", typed.numbers, typed.name, typed.profile)
@@ -167,7 +167,7 @@ async def _form(pages: Pages, request: Request, typed: Typed, **values: object) 
 
 async def _both(pages: Pages, request: Request, customers: Customers, typed: Typed) -> Response:
     """Show what somebody else saved beside what this form brought; saving again replaces what is shown."""
-    theirs = await customers.customer(_id(typed.id))
+    theirs = await _known(customers, _id(typed.id))
     mine = Typed(typed.id, theirs.base, typed.numbers, typed.name, typed.profile)
     problem = "Somebody else saved this customer meanwhile. Bring over what you want to keep of theirs, then save."
     return await _form(pages, request, mine, problem=problem, theirs=Typed.of(theirs))

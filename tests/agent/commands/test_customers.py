@@ -57,6 +57,7 @@ def test_customers_go_in_out_and_away(parley: Parley, tmp_path: Path) -> None:
     assert json.loads(parley("show", "0049 30 123456", "--json").stdout)["profile"] == "=1+1"
     for _ in range(2):  # the second time over the first
         parley("export", str(out), "--semicolons")
+    assert out.stat().st_mode & 0o077 == 0
     assert out.read_bytes().startswith(b"\xef\xbb\xbfnumbers;name;profile")
     assert "0 new, 0 changed, 3 unchanged" in parley("import", str(out)).stdout
     assert parley("export", "-").stdout.count("\n") == 4

@@ -134,6 +134,14 @@ async def test_a_lookup_without_an_answer_leaves_it_to_the_customers_that_are_ke
     assert noted == [Noted(event.kind, 0, event.detail) for event in events]
 
 
+async def test_a_lookup_that_breaks_in_an_unforeseen_way_turns_no_caller_away(front: Front) -> None:
+    async with looking_up(front, knowing(name="Kim")):
+        assert front.board.lookup is not None
+        await front.board.lookup.close()
+        row = await answered(front)
+    assert await front.calls.events(row.id) == [CallEvent(LOOKUP_FAILED, 0, "RuntimeError")]
+
+
 async def test_a_call_that_goes_on_is_told_the_same_of_its_caller(front: Front) -> None:
     async with looking_up(front, knowing(name="Kim", profile="Has a car.")), front.desk() as desk:
         connect = await desk.answer(ringing(from_number="+15550177"))
