@@ -8,7 +8,7 @@ its first rows; to import the file again is harmless.
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import BinaryIO
@@ -86,7 +86,7 @@ class _Pass:
         file: BinaryIO,
         chunk: int,
         on_bytes: Callable[[int], None],
-        skipped: frozenset[int] | set[int] = frozenset(),
+        skipped: Set[int] = frozenset(),
     ) -> None:
         self._customers = customers
         self._file = file

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.barriers import barriers
+
 pytestmark = pytest.mark.browser
 
 
@@ -39,6 +41,7 @@ def test_a_file_is_checked_then_imported(page: Page, tmp_path: Path) -> None:
     page.get_by_role("button", name="Check only").click()
     expect(page.locator("tbody tr")).to_have_count(1)
     expect(page.locator("main")).to_contain_text("Nothing was written")
+    assert not barriers(page, dark_too=True)
     page.get_by_label("CSV file").set_input_files(file)
     page.get_by_label("Leave bad rows out").check()
     page.get_by_role("button", name="Import", exact=True).click()
@@ -51,6 +54,29 @@ def test_a_file_is_checked_then_imported(page: Page, tmp_path: Path) -> None:
     page.locator("summary", has_text="Remove").click()
     page.get_by_role("button", name="Remove this customer").click()
     expect(page).to_have_url(re.compile("/customers$"))
+
+
+def test_of_two_who_edit_the_second_sees_both_texts(page: Page, site) -> None:
+    form = f"/customers/{site.calls['ada']}/edit"
+    page.goto(form)
+    other = page.context.new_page()
+    other.goto(form)
+    for window, profile in ((other, "Theirs."), (page, "Mine.")):
+        window.get_by_label("Profile").fill(profile)
+        window.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("Somebody else saved this customer meanwhile")
+    expect(page.get_by_role("region", name="Theirs, as it is now")).to_contain_text("Theirs.")
+    assert not barriers(page, dark_too=True)
+    page.get_by_role("button", name="Save in place of theirs").click()
+    expect(page.get_by_role("region", name="Profile")).to_contain_text("Mine.")
+    page.goto("/customers/new")
+    page.get_by_label("Numbers").fill("+12025550143")
+    page.get_by_label("Name").fill("Eve")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_label("Numbers")).to_be_focused()
+    assert not barriers(page, dark_too=True)
+    page.get_by_role("link", name="Look at Ada Lovelace").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Ada Lovelace")
 
 
 def test_a_file_that_is_too_large_is_told_before_it_is_sent(page: Page, tmp_path: Path) -> None:
