@@ -65,8 +65,9 @@ class Customers:
 
     async def by_number(self, number: str) -> Customer | None:
         """Return who calls from an E.164 number, if known."""
+        owner = select(CustomerNumberRow.customer_id).where(CustomerNumberRow.number == number)
         async with self._database.session() as session:
-            return next(iter(await _read(session, calls_from(number))), None)
+            return next(iter(await _read(session, CustomerRow.id == owner.scalar_subquery())), None)
 
     async def customer(self, id: int) -> Customer:
         """Return one customer; raises UnknownCustomer."""
@@ -168,12 +169,6 @@ class Customers:
 
     def _note(self, session: AsyncSession, action: Action, id: int, detail: str = "") -> None:
         note(session, self._actor, action, Subject("customer", str(id), f"Customer {id}"), detail)
-
-
-def calls_from(number: str) -> ColumnElement[bool]:
-    """Return the condition of the customer who calls from an E.164 number."""
-    owner = select(CustomerNumberRow.customer_id).where(CustomerNumberRow.number == number)
-    return CustomerRow.id == owner.scalar_subquery()
 
 
 def _plan(put: Put, owners: dict[str, Customer]) -> tuple[Done, Customer]:
