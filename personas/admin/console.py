@@ -17,8 +17,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from personas.accounts import Accounts
-from personas.admin import audit_pages
+from personas.admin import account_pages, audit_pages, user_pages
 from personas.admin import pages as persona_pages
+from personas.admin.access import role_of
 from personas.admin.csrf import SESSION_S, token_required
 from personas.admin.headers import SecurityHeaders
 from personas.admin.rendering import STATIC, Pages
@@ -56,7 +57,7 @@ def mount(
         dial: what test calls are made with; without it personas can't be talked to.
 
     Raises:
-        ValueError: the secret is too short.
+        ValueError: the secret is too short, or a route of a section states no role.
     """
     if len(session_secret) < LEAST_SECRET:
         raise ValueError(f"PARLEY_SESSION_SECRET needs at least {LEAST_SECRET} characters")
@@ -67,8 +68,8 @@ def mount(
     console.state.throttle = Throttle(database, hmac.digest(session_secret.encode(), b"throttle", "sha256"))
     console.state.device_cookie = "__Host-parley-device" if secure else "parley-device"
     console.state.csrf_secret = hmac.digest(session_secret.encode(), b"csrf", "sha256")
-    own = (*persona_pages.sections(PersonaStore(database), own_voices, dial), audit_pages.section())
-    console.state.sections = (*sections, *own)
+    about_personas = persona_pages.sections(PersonaStore(database), own_voices, dial)
+    console.state.sections = (*sections, *about_personas, user_pages.section(), audit_pages.section())
     console.add_middleware(
         SessionMiddleware,
         secret_key=session_secret,
@@ -79,7 +80,9 @@ def mount(
     )
     console.mount("/static", _KeptFiles(directory=STATIC))
     console.include_router(login_router(), dependencies=[Depends(token_required())])
-    for section in console.state.sections:
+    for section in (account_pages.section(), *console.state.sections):
+        for route in section.router.routes:
+            role_of(route)  # which says so where one states none
         needs_token = token_required(section.largest_form_bytes)
         console.include_router(section.router, dependencies=[Depends(signed_in), Depends(needs_token)])
     start = console.state.sections[0].path
