@@ -19,6 +19,7 @@ from personas.audit import PARLEY, Action, Actor, Subject
 from personas.db import Database
 from personas.errors import PersonaError
 from personas.roles import Role
+from personas.sso import Person
 from personas.tables import UserRow
 
 ADMIN = "admin"
@@ -167,6 +168,33 @@ class Accounts:
             await session.execute(same.values(signed_in_at=datetime.now(UTC)))
             audit.note(session, user.actor, Action.SIGNED_IN, CONSOLE_ITSELF, how)
 
+    async def arrived(self, person: Person, role: Role) -> User:
+        """Return the user that a provider knows, made when they first come; what it says of them is kept up to date."""
+        async with self._database.session() as session:
+            await _take_turns(session)
+            row = await _by_person(session, person)
+            if row is None:
+                known = {"issuer": person.issuer, "subject": person.subject, "session_key": secrets.token_hex(16)}
+                row = UserRow(name=await _free_name(session, person.name), password_hash="", role=role.value, **known)
+                row.created_at = datetime.now(UTC)
+                session.add(row)
+                await session.flush()
+                self._note(session, Action.USER_ADDED, row, f"{role}, by single sign-on")
+            elif row.role != role:
+                self._note(session, Action.ROLE_CHANGED, row, f"from {row.role} to {role}, by single sign-on")
+            row.role, row.display_name, row.email = role.value, person.display_name, person.email
+        return _user(row)
+
+    async def departed(self, person: Person) -> User | None:
+        """End the sessions of somebody to whom a provider gives no role any more; return them, None if never here."""
+        async with self._database.session() as session:
+            await _take_turns(session)
+            row = await _by_person(session, person)
+            if row is None:
+                return None
+            row.session_key = secrets.token_hex(16)
+        return _user(row)
+
     async def user(self, user_id: int) -> User | None:
         """Return a user by id."""
         async with self._database.session() as session:
@@ -232,6 +260,21 @@ async def _take_turns(session: AsyncSession) -> None:
 
 async def _by_name(session: AsyncSession, name: str) -> UserRow | None:
     return await session.scalar(select(UserRow).where(UserRow.name == name))
+
+
+async def _by_person(session: AsyncSession, person: Person) -> UserRow | None:
+    known = UserRow.issuer == person.issuer, UserRow.subject == person.subject
+    return await session.scalar(select(UserRow).where(*known))
+
+
+async def _free_name(session: AsyncSession, wanted: str) -> str:
+    """Return a name that nobody has: never that of a user with a password, who would be taken for another."""
+    plain = "-".join(wanted.lower().split())[: LONGEST_NAME - 8] or "user"
+    name, number = plain, 1
+    while await _by_name(session, name):
+        number += 1
+        name = f"{plain}-{number}"
+    return name
 
 
 async def _admins(session: AsyncSession) -> list[int]:

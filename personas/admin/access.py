@@ -24,7 +24,8 @@ class Needs:
 
     async def __call__(self, request: Request, user: Annotated[User, Depends(signed_in)]) -> None:
         if not user.role.includes(self.role):
-            text = f"This needs the role {self.role}, and yours is {user.role}. An admin can change that, under Users."
+            who = "The provider that you sign in by says so" if user.is_sso else "An admin can change that, under Users"
+            text = f"This needs the role {self.role}, and yours is {user.role}. {who}."
             raise HTTPException(403, text)
 
 

@@ -4,6 +4,7 @@ import hmac
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, tzinfo
+from typing import TYPE_CHECKING
 
 import structlog
 from fastapi import Depends, FastAPI, Request
@@ -31,6 +32,9 @@ from personas.audit import AuditLog
 from personas.db import Database
 from personas.store import PersonaStore
 
+if TYPE_CHECKING:
+    from personas.admin.sso import SingleSignOn  # which needs the package authlib
+
 LEAST_SECRET = 32
 log = structlog.get_logger(__name__)
 
@@ -45,6 +49,7 @@ def mount(
     own_voices: Collection[str] = (),
     time_zone: tzinfo = UTC,
     dial: Dial | None = None,
+    sso: "SingleSignOn | None" = None,
 ) -> None:
     """Serve the console at every path that ``app`` has no route for; call it after all routes are added.
 
@@ -55,6 +60,7 @@ def mount(
         own_voices: what role cards may ask for beside the published voices.
         time_zone: whose days are counted and whose times are shown.
         dial: what test calls are made with; without it personas can't be talked to.
+        sso: the provider that people sign in by, beside passwords or instead of them.
 
     Raises:
         ValueError: the secret is too short, or a route of a section states no role.
@@ -63,6 +69,7 @@ def mount(
         raise ValueError(f"PARLEY_SESSION_SECRET needs at least {LEAST_SECRET} characters")
     console = FastAPI(title="Parley", docs_url=None, redoc_url=None, openapi_url=None)
     console.state.accounts = Accounts(database)
+    console.state.sso = sso
     console.state.audit = AuditLog(database)
     console.state.time_zone = time_zone
     console.state.throttle = Throttle(database, hmac.digest(session_secret.encode(), b"throttle", "sha256"))
@@ -80,6 +87,8 @@ def mount(
     )
     console.mount("/static", _KeptFiles(directory=STATIC))
     console.include_router(login_router(), dependencies=[Depends(token_required())])
+    if sso:
+        console.include_router(sso.router())
     for section in (account_pages.section(), *console.state.sections):
         for route in section.router.routes:
             role_of(route)  # which says so where one states none

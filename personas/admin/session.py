@@ -9,7 +9,7 @@ from datetime import timedelta
 from urllib.parse import quote
 
 import structlog
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import FormData, State, UploadFile
 from starlette.responses import Response
@@ -23,6 +23,7 @@ from personas.audit import Action, Actor
 log = structlog.get_logger(__name__)
 NOBODY = Actor("")  # a name that no user has: it may be a password, typed into the wrong field
 UNKNOWN_NAMES_NOTED_EVERY = timedelta(minutes=1)  # strangers may make up as many as they like
+_pages = Pages("personas")
 _ORIGIN = re.compile(r"^https?://[^/]*")
 
 
@@ -34,12 +35,14 @@ async def signed_in(request: Request) -> User:
     """Dependency of every page: return who is signed in.
 
     Raises:
-        SignInNeeded: nobody; or the user is gone or has another password by now.
+        SignInNeeded: nobody; or the user is gone, was signed out everywhere or has another password by now.
     """
     accounts: Accounts = request.app.state.accounts
     user_id = request.session.get("user")
     user = await accounts.user(user_id) if isinstance(user_id, int) else None
     if user is None or user.stamp != request.session.get("stamp"):
+        raise SignInNeeded
+    if not (user.is_sso or _takes_passwords(request.app.state)):
         raise SignInNeeded
     request.state.user = user
     return user
@@ -56,7 +59,7 @@ class Refusal:
 
 async def password_checked(request: Request, name: str, password: str) -> User | Refusal:
     """Return whose name and password these are; wrong ones are counted and written down."""
-    state, address = request.app.state, _address(request)
+    state, address = request.app.state, address_of(request)
     device = request.cookies.get(state.device_cookie, "")
     if wait_s := await state.throttle.attempt(name, address, device):
         return Refusal(f"Too many wrong passwords. Try again in {-(-wait_s // 60)} min.", 429, wait_s)
@@ -71,7 +74,7 @@ async def password_checked(request: Request, name: str, password: str) -> User |
 
 async def let_in(request: Request, user: User, how: str = "") -> None:
     """Sign a user in, in this browser, and write it down."""
-    address = _address(request)
+    address = address_of(request)
     await request.app.state.accounts.let_in(user, " ".join(filter(None, (how, _from(address)))))
     log.info("signed in", user=user.name, address=address)
     begin_session(request, user)
@@ -80,7 +83,7 @@ async def let_in(request: Request, user: User, how: str = "") -> None:
 def begin_session(request: Request, user: User) -> None:
     """Let a browser's cookie say who is signed in."""
     request.session.clear()  # a session from before the login must not live on in it
-    request.session.update(user=user.id, stamp=user.stamp)
+    request.session.update(user=user.id, stamp=user.stamp, is_sso=user.is_sso)
 
 
 def local_path(wanted: str) -> str:
@@ -104,22 +107,33 @@ async def ask_to_sign_in(request: Request, _error: Exception) -> Response:
     return Response("Sign in first.", 401, media_type="text/plain")
 
 
+async def show_login(
+    request: Request, *, error: str = "", status: int = 200, next: str = "/", name: str = "", is_out: bool = False
+) -> Response:
+    """Show the page to sign in; ``is_out``: somebody just signed out, who may still be signed in at the provider."""
+    state = request.app.state
+    ways = {"has_sso": state.sso is not None, "has_passwords": _takes_passwords(state)}
+    values = {"next": local_path(next), "name": name, "error": error, "is_out": is_out and ways["has_sso"]}
+    return await _pages(request, "login.html", status=status, **ways | values)
+
+
 def login_router() -> APIRouter:
     """Return the routes that work without being signed in."""
-    router, pages = APIRouter(), Pages("personas")
+    router = APIRouter()
 
     @router.get("/login")
-    async def show(request: Request, next: str = "/") -> Response:
-        return await pages(request, "login.html", next=local_path(next), name="", error="")
+    async def show(request: Request, next: str = "/", out: bool = False) -> Response:
+        return await show_login(request, next=next, is_out=out)
 
     @router.post("/login")
     async def sign_in(request: Request) -> Response:
         form, state = await request.form(), request.app.state
         name, password, wanted = (typed(form, field) for field in ("name", "password", "next"))
+        if not _takes_passwords(state):
+            raise HTTPException(403, "Nobody signs in with a password here: PARLEY_OIDC_ONLY is set.")
         user = await password_checked(request, name, password)
         if isinstance(user, Refusal):
-            shown = {"next": local_path(wanted), "name": name, "error": user.text}
-            page = await pages(request, "login.html", status=user.status, **shown)
+            page = await show_login(request, error=user.text, status=user.status, next=wanted, name=name)
             if user.wait_s:
                 page.headers["Retry-After"] = str(user.wait_s)
             return page
@@ -131,10 +145,15 @@ def login_router() -> APIRouter:
 
     @router.post("/logout")
     async def sign_out(request: Request) -> Response:
+        is_sso = request.session.get("is_sso")
         request.session.clear()
-        return RedirectResponse("/login", 303)
+        return RedirectResponse("/login?out=true" if is_sso else "/login", 303)
 
     return router
+
+
+def _takes_passwords(state: State) -> bool:
+    return state.sso is None or not state.sso.provider.is_only
 
 
 async def _note_refusal(state: State, name: str, address: str) -> None:
@@ -144,7 +163,8 @@ async def _note_refusal(state: State, name: str, address: str) -> None:
     await state.audit.record(actor, Action.SIGN_IN_REFUSED, CONSOLE_ITSELF, _from(address), once_in=spread)
 
 
-def _address(request: Request) -> str:
+def address_of(request: Request) -> str:
+    """Return where a request comes from, as far as it is known."""
     return request.client.host if request.client else ""
 
 

@@ -72,6 +72,13 @@ def test_every_route_states_the_role_it_should(app: FastAPI) -> None:
     assert stated == ROLES
 
 
+def test_single_sign_on_adds_its_way_in_and_nothing_else(tmp_path: Path) -> None:
+    provider = {"oidc_issuer": "http://127.0.0.1:9", "oidc_client_id": "x", "oidc_roles": "*=analyst"}
+    found = routes(create_app(load(data_dir=tmp_path, database_url="", **provider), LoopbackEngine(1, 0)))
+    sso = {"GET /login/sso", "GET /login/sso/callback", "GET /login/sso/sign-out"}
+    assert set(found) == OPEN | SIGNED_IN | set().union(*ROLES.values()) | sso
+
+
 @pytest.mark.parametrize("role", [None, Role.ANALYST, Role.EDITOR])
 async def test_nobody_gets_further_than_their_role(app: FastAPI, role: Role | None) -> None:
     accounts = Accounts(app.state.database)
