@@ -11,7 +11,7 @@ from hashlib import sha256
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
-from sqlalchemy import false, func, select, text, update
+from sqlalchemy import false, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from personas import audit
@@ -207,10 +207,14 @@ class Accounts:
             row = await _by_name(session, name.strip().lower())
         return None if row is None else _user(row)
 
-    async def users(self) -> list[User]:
-        """Return all users, by name."""
+    async def users(self, part: str = "", limit: int | None = None) -> list[User]:
+        """Return users by name, at most ``limit``; with ``part`` those whose name or address holds it."""
+        query = select(UserRow).order_by(UserRow.name).limit(limit)
+        if part:
+            texts = UserRow.name, UserRow.display_name, UserRow.email
+            query = query.where(or_(*(text.icontains(part, autoescape=True) for text in texts)))
         async with self._database.session() as session:
-            return [_user(row) for row in await session.scalars(select(UserRow).order_by(UserRow.name))]
+            return [_user(row) for row in await session.scalars(query)]
 
     @asynccontextmanager
     async def _changing(self, name: str) -> AsyncIterator[tuple[AsyncSession, UserRow]]:

@@ -17,7 +17,7 @@ class Role(StrEnum):
 
 
 MEANINGS = {
-    Role.ANALYST: "reads calls and personas, listens to recordings",
-    Role.EDITOR: "and writes personas, ties numbers, talks to personas, ends and hands over live calls",
+    Role.ANALYST: "reads calls, personas and customers, listens to recordings",
+    Role.EDITOR: "and writes personas, customers and numbers, talks to personas, ends and hands over live calls",
     Role.ADMIN: "and manages users and reads the audit log",
 }

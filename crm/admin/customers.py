@@ -22,7 +22,7 @@ from crm.customers import Customers
 from crm.errors import BadCursor, BadCustomer, CustomerChanged, NumberTaken, UnknownCall, UnknownCustomer
 from crm.phone_numbers import e164, readable
 from crm.store import CallStore
-from personas.admin.access import EDITOR
+from personas.admin.access import ANALYST, EDITOR
 from personas.admin.rendering import Pages
 from personas.admin.section import Section
 from personas.errors import BadNumber, PersonaError
@@ -76,7 +76,7 @@ def _list_pages(router: APIRouter, pages: Pages, customers: Customers) -> None:
         values |= {"is_first": not after, "address": address, "masked": masked}
         return await pages(request, "customers.html", status=422 if why else 200, active=PATH, **values)
 
-    @router.get(PATH, dependencies=EDITOR)
+    @router.get(PATH, dependencies=ANALYST)
     async def listed(
         request: Request, after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0, found: str = ""
     ) -> Response:
@@ -85,7 +85,7 @@ def _list_pages(router: APIRouter, pages: Pages, customers: Customers) -> None:
             return RedirectResponse(PATH, 303)  # too long ago, or another's address
         return await page(request, sought, after=after, mark=found if sought else "")
 
-    @router.post(PATH + "/search", dependencies=EDITOR)
+    @router.post(PATH + "/search", dependencies=ANALYST)
     async def search(request: Request) -> Response:
         given = (await request.form()).get("sought")
         sought = readable(given) if isinstance(given, str) else ""
@@ -104,7 +104,7 @@ def _list_pages(router: APIRouter, pages: Pages, customers: Customers) -> None:
 
 
 def _one_page(router: APIRouter, pages: Pages, customers: Customers, calls: CallStore, personas: PersonaStore) -> None:
-    @router.get(PATH + "/{id}", dependencies=EDITOR)
+    @router.get(PATH + "/{id}", dependencies=ANALYST)
     async def one(request: Request, id: Id, persona: str = "") -> Response:
         known = await _known(customers, id)
         latest = [(number, await _latest_call(calls, number)) for number in known.numbers]

@@ -19,6 +19,7 @@ from personas.days import begin_of_typed
 
 PATH = "/audit"
 PAGE_LENGTH = 50
+MOST_NAMES = 200  # offered while a name is typed; any other may be typed whole
 CHUNK = 500  # entries that are read at once for a file
 COLUMNS = ("at", "user", "user_id", "via", "action", "kind", "id", "title", "detail")
 
@@ -70,7 +71,7 @@ def section() -> Section:
             "page": page,
             "chosen": chosen,
             "actions": {action.value: words(action) for action in Action},
-            "names": [user.name for user in await state.accounts.users()],
+            "names": [user.name for user in await state.accounts.users(limit=MOST_NAMES)],
             "words": words,
             "subject_path": subject_path,
             "is_first": not cursor,

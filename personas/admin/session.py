@@ -1,11 +1,12 @@
 """Who is signed in: login, logout and the dependency that guards every page.
 
-login ──▶ signed cookie {user, stamp} ──▶ signed_in ──▶ a page
+login ──▶ signed cookie {user, stamp, since} ──▶ signed_in ──▶ a page
 """
 
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+from time import time
 from urllib.parse import quote
 
 import structlog
@@ -15,7 +16,7 @@ from starlette.datastructures import FormData, State, UploadFile
 from starlette.responses import Response
 
 from personas.accounts import CONSOLE_ITSELF, Accounts, User
-from personas.admin.csrf import SAFE_METHODS
+from personas.admin.csrf import SAFE_METHODS, SESSION_S
 from personas.admin.rendering import Pages
 from personas.admin.throttle import DEVICE_S
 from personas.audit import Action, Actor
@@ -35,10 +36,13 @@ async def signed_in(request: Request) -> User:
     """Dependency of every page: return who is signed in.
 
     Raises:
-        SignInNeeded: nobody; or the user is gone, was signed out everywhere or has another password by now.
+        SignInNeeded: nobody, or too long ago; or the user is gone, was signed out everywhere or has another password
+            by now.
     """
     accounts: Accounts = request.app.state.accounts
     user_id = request.session.get("user")
+    if time() - request.session.get("since", 0) >= SESSION_S:
+        raise SignInNeeded
     user = await accounts.user(user_id) if isinstance(user_id, int) else None
     if user is None or user.stamp != request.session.get("stamp"):
         raise SignInNeeded
@@ -83,7 +87,7 @@ async def let_in(request: Request, user: User, how: str = "") -> None:
 def begin_session(request: Request, user: User) -> None:
     """Let a browser's cookie say who is signed in."""
     request.session.clear()  # a session from before the login must not live on in it
-    request.session.update(user=user.id, stamp=user.stamp, is_sso=user.is_sso)
+    request.session.update(user=user.id, stamp=user.stamp, is_sso=user.is_sso, since=int(time()))
 
 
 def local_path(wanted: str) -> str:

@@ -16,6 +16,7 @@ from personas.admin.session import typed
 from personas.roles import MEANINGS, Role
 
 PATH = "/users"
+MOST_USERS = 200  # single sign-on may bring thousands: others are found by a part of their name
 
 
 def section() -> Section:
@@ -28,10 +29,10 @@ def section() -> Section:
 
 def _listing(router: APIRouter, pages: Pages) -> None:
     @router.get(PATH, dependencies=ADMIN)
-    async def listed(request: Request, edit: str = "") -> Response:
+    async def listed(request: Request, edit: str = "", part: str = "") -> Response:
         if edit and await request.app.state.accounts.named(edit) is None:
             raise HTTPException(404, "There is no user of this name.")
-        return await _page(pages, request, edit)
+        return await _page(pages, request, edit, part=part.strip())
 
     @router.post(PATH, dependencies=ADMIN)
     async def add(request: Request) -> Response:
@@ -88,6 +89,7 @@ async def _page(
     request: Request,
     edit: str = "",
     *,
+    part: str = "",
     problem: str = "",
     name: str = "",
     role: str = Role.ANALYST,
@@ -95,10 +97,13 @@ async def _page(
     status: int = 200,
 ) -> Response:
     """Show the list, below it the user ``edit`` or a form for a new one; ``told`` is a name and a made-up password."""
-    users = await request.app.state.accounts.users()
+    accounts: Accounts = request.app.state.accounts
+    users = await accounts.users(part, MOST_USERS + 1)
     values = {
-        "users": users,
-        "edited": next((user for user in users if user.name == edit.strip().lower()), None),
+        "users": users[:MOST_USERS],
+        "is_cut": len(users) > MOST_USERS,
+        "part": part,
+        "edited": await accounts.named(edit) if edit else None,
         "problem": problem,
         "name": name,
         "role": role,

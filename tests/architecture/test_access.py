@@ -29,6 +29,7 @@ ROLES = {
         *("GET /calls", "GET /calls.csv", "POST /calls/search", "GET /calls/{call_id}", "GET /calls/{call_id}/status"),
         *("GET /calls/{call_id}/recording", "GET /calls/{call_id}/peaks", "GET /calls/{call_id}/live"),
         *("GET /overview", "GET /personas", "GET /personas/{slug}"),
+        *("GET /customers", "POST /customers/search", "GET /customers/{id}"),
         *("GET /account", "POST /account/password", "POST /account/sign-out"),
     },
     Role.EDITOR: {
@@ -37,8 +38,7 @@ ROLES = {
         *("POST /personas/{slug}/archive", "POST /personas/{slug}/bring-back"),
         *("GET /personas/{slug}/talk", "POST /personas/{slug}/talk"),
         *("GET /numbers", "POST /numbers", "POST /numbers/clear"),
-        *("GET /customers", "POST /customers", "POST /customers/search", "GET /customers/new", "GET /customers/{id}"),
-        *("GET /customers/{id}/edit", "POST /customers/{id}/remove"),
+        *("POST /customers", "GET /customers/new", "GET /customers/{id}/edit", "POST /customers/{id}/remove"),
         *("GET /customers/import", "POST /customers/import"),
     },
     Role.ADMIN: {

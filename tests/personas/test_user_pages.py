@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from itertools import permutations
@@ -11,7 +12,8 @@ import pytest
 from fastapi import FastAPI
 
 from personas.accounts import AccountError, Accounts
-from personas.admin import console
+from personas.admin import console, user_pages
+from personas.admin.csrf import SESSION_S
 from personas.db import Database
 from personas.library import load_library
 from personas.roles import Role
@@ -101,6 +103,17 @@ async def test_users_are_added_with_a_password_that_is_shown_once(sign_in: SignI
     assert (short.status_code, "8 to 256" in short.text, 'value="carol"' in short.text) == (422, True, True)
 
 
+async def test_of_many_users_some_are_found_by_a_part(sign_in: SignIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_pages, "MOST_USERS", 2)
+    boss = await sign_in("boss")
+    page = await boss.get("/users")
+    assert ("There are more" in page, "edit=ed" in page) == (True, False)
+    page = await boss.get("/users?part=ED")
+    assert ("There are more" in page, "edit=ed" in page, "edit=ann" in page) == (False, True, False)
+    assert "holds this" in await boss.get("/users?part=%25")
+    assert "Change <bdi>ed" in await boss.get("/users?edit=ed")
+
+
 async def test_an_admin_ends_the_sessions_of_others(sign_in: SignIn) -> None:
     boss = await sign_in("boss")
     page = await boss.get("/users?edit=ann")
@@ -152,6 +165,19 @@ async def test_signing_out_everywhere_ends_copies_of_a_cookie(sign_in: SignIn) -
     ann.client.cookies.update(stolen)
     assert await status(ann) == 401
     assert await status(await sign_in("ann")) == 200
+
+
+@only_sqlite
+async def test_a_session_ends_after_its_time_whatever_is_done_in_it(
+    sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = await sign_in("ann")
+    now = time.time()
+    monkeypatch.setattr("personas.admin.session.time", lambda: now + SESSION_S - 60)
+    page = await ann.get("/account")
+    monkeypatch.setattr("personas.admin.session.time", lambda: now + SESSION_S + 60)
+    assert await status(ann) == 401
+    assert (await ann.post("/account/sign-out", page)).status_code == 401
 
 
 async def test_the_last_admin_stays(accounts: Accounts) -> None:
