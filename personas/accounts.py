@@ -186,13 +186,16 @@ class Accounts:
         return _user(row)
 
     async def departed(self, person: Person) -> User | None:
-        """End the sessions of somebody to whom a provider gives no role any more; return them, None if never here."""
+        """End the sessions of somebody to whom a provider gives no role any more; return them, None if never here.
+
+        They keep the least role, so that nobody takes them for an admin who could still come.
+        """
         async with self._database.session() as session:
             await _take_turns(session)
             row = await _by_person(session, person)
             if row is None:
                 return None
-            row.session_key = secrets.token_hex(16)
+            row.session_key, row.role = secrets.token_hex(16), Role.ANALYST.value
         return _user(row)
 
     async def user(self, user_id: int) -> User | None:

@@ -22,7 +22,7 @@ from personas.admin.throttle import DEVICE_S
 from personas.audit import Action, Actor
 
 log = structlog.get_logger(__name__)
-NOBODY = Actor("")  # a name that no user has: it may be a password, typed into the wrong field
+NOBODY = Actor("")  # not the name that was given: it may be a password in the wrong field, or another user's
 UNKNOWN_NAMES_NOTED_EVERY = timedelta(minutes=1)  # strangers may make up as many as they like
 _pages = Pages("personas")
 _ORIGIN = re.compile(r"^https?://[^/]*")

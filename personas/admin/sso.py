@@ -21,8 +21,8 @@ from httpx2 import create_ssl_context
 from starlette.responses import Response
 
 from personas.accounts import CONSOLE_ITSELF
-from personas.admin.session import address_of, let_in, local_path, show_login
-from personas.audit import Action, Actor
+from personas.admin.session import NOBODY, address_of, let_in, local_path, show_login
+from personas.audit import Action
 from personas.sso import Person, Provider
 
 PATH = "/login/sso"
@@ -172,10 +172,8 @@ async def _admit(request: Request, provider: Provider, claims: Mapping[str, Any]
         await let_in(request, await state.accounts.arrived(person, role), HOW)
         return
     user = await state.accounts.departed(person)
-    actor = user.actor if user else Actor(person.name)
-    await state.audit.record(
-        actor, Action.SIGN_IN_REFUSED, CONSOLE_ITSELF, f"{HOW}: no role, from {address_of(request)}"
-    )
+    detail = f"{HOW} as {person.name}: no role, from {address_of(request)}"
+    await state.audit.record(user.actor if user else NOBODY, Action.SIGN_IN_REFUSED, CONSOLE_ITSELF, detail)
     raise SignInFailed(
         f"The provider knows you as {person.name}, but that gives no role here. "
         f"Ask whoever runs Parley: its claim {provider.role_claim} must hold one of the values that give a role.",

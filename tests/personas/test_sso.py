@@ -128,7 +128,7 @@ async def test_nobody_becomes_a_user_with_a_password_by_their_name(
 async def test_who_has_no_role_is_told_so_and_loses_what_they_had(
     house: House, provider: OpenIdProvider, database: Database
 ) -> None:
-    provider.claims = {"sub": "u1", "preferred_username": "ann", "groups": ["staff"]}
+    provider.claims = {"sub": "u1", "preferred_username": "ann", "groups": ["bosses"]}
     before = await house.browser()
     await house.come(before)
     for claims in ({"groups": ["strangers"]}, {"groups": {}}, {"groups": 7}, {}):
@@ -142,6 +142,11 @@ async def test_who_has_no_role_is_told_so_and_loses_what_they_had(
     assert (await before.get("/personas")).status_code == 401
     refused = (await AuditLog(database).entries(AuditFilter(action="sign_in_refused"))).entries
     assert {each.actor.name for each in refused} == {"ann"}
+    assert [user.role for user in await Accounts(database).users()] == [Role.ANALYST]
+    provider.claims = {"sub": "u2", "preferred_username": "ann"}
+    await house.come(await house.browser())
+    newest = (await AuditLog(database).entries(limit=1)).entries[0]
+    assert (newest.actor.name, newest.detail) == ("", "by single sign-on as ann: no role, from 127.0.0.1")
 
 
 @only_sqlite
