@@ -57,6 +57,7 @@ async def status(browser: Browser, path: str = "/personas") -> int:
     return (await browser.client.get(path)).status_code
 
 
+@only_sqlite
 async def test_pages_show_what_one_may_do(sign_in: SignIn, database: Database) -> None:
     await PersonaStore(database).import_cards([card for card in load_library() if card.slug == "brightwater-dental"])
     seen = {}
