@@ -5,10 +5,11 @@ import contextlib
 import hmac
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryFile
 from threading import Thread
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -44,13 +45,18 @@ from personas import migrate
 from personas.accounts import AccountError, ensure_admin
 from personas.admin import console
 from personas.admin.section import Section
+from personas.admin.talking import Dial
 from personas.db import Database
+from personas.sso import Provider, role_map
 from personas.store import PersonaStore
 from telephony.carrier import CallHandler, Carrier
 from telephony.carriers.browser import BrowserCarrier
 from telephony.carriers.twilio.carrier import TwilioCarrier
 from telephony.limits import LineLimits
 from telephony.routes import telephony_router
+
+if TYPE_CHECKING:
+    from personas.admin.sso import SingleSignOn
 
 log = structlog.get_logger(__name__)
 
@@ -102,16 +108,8 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     app.state = State(state)
     _mount_lines(app, settings, metrics, (carrier, desk), (browsers, tests))
     Health(database, engine, desks, admission, metrics, settings.metrics_token.get_secret_value()).mount(app)
-    console.mount(
-        app,
-        database=database,
-        session_secret=secret,
-        secure=settings.origin.startswith("https:"),
-        sections=_sections(app.state, LiveDesk(live, neighbours, calls, personas, carrier)),
-        own_voices=settings.voices_of_own,
-        time_zone=ZoneInfo(settings.time_zone),
-        dial=tests.dial,
-    )
+    sections = _sections(app.state, LiveDesk(live, neighbours, calls, personas, carrier))
+    _mount_console(app, settings, secret, sections, tests.dial)
     return app
 
 
@@ -135,6 +133,20 @@ def _mount_lines(
     app.add_middleware(Timed, metrics=metrics, paths=timed)
 
 
+def _mount_console(app: FastAPI, settings: Settings, secret: str, sections: Sequence[Section], dial: Dial) -> None:
+    console.mount(
+        app,
+        database=app.state.database,
+        session_secret=secret,
+        secure=settings.origin.startswith("https:"),
+        sections=sections,
+        own_voices=settings.voices_of_own,
+        time_zone=ZoneInfo(settings.time_zone),
+        dial=dial,
+        sso=_single_sign_on(settings),
+    )
+
+
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state, settings = app.state, app.state.settings
@@ -156,6 +168,25 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await stack.enter_async_context(state.desks)
         Thread(target=state.own_voice.load_quietly, name="own-voice", daemon=True).start()  # no caller waits for it
         yield
+
+
+def _single_sign_on(settings: Settings) -> "SingleSignOn | None":
+    if not settings.oidc_issuer:
+        return None
+    try:
+        from personas.admin.sso import SingleSignOn
+    except ImportError as error:
+        raise SettingsError(f"PARLEY_OIDC_ISSUER: single sign-on needs the extra 'sso' ({error}).") from None
+    provider = Provider(
+        issuer=settings.oidc_issuer,
+        client_id=settings.oidc_client_id,
+        client_secret=settings.oidc_client_secret.get_secret_value(),
+        role_claim=settings.oidc_role_claim,
+        roles=role_map(settings.oidc_roles),
+        scopes=settings.oidc_scopes,
+        is_only=settings.oidc_only,
+    )
+    return SingleSignOn(provider, settings.origin)
 
 
 async def _first_user(database: Database, settings: Settings) -> str | None:

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import structlog
 
-_QUIET = ("uvicorn.error", "uvicorn.asgi", "websockets", "sqlalchemy", "alembic", "twilio", "multipart", "httpx")
+_QUIET = ("uvicorn.error", "uvicorn.asgi", "websockets", "sqlalchemy", "alembic", "twilio", "multipart")
+_QUIET += ("httpx", "httpx2")
 
 
 def configure_logging(level: str = "info", form: Literal["console", "json"] = "console") -> None:

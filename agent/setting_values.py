@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator
 from pydantic.fields import FieldInfo
 
+from personas.sso import BadRoleMap, role_map
 from personas.voices import OWN_NAME
 
 
@@ -77,6 +78,27 @@ def _are_voices(value: str) -> str:
     return value
 
 
+def _is_issuer(value: str) -> str:
+    parsed = urlsplit(value)
+    if value and parsed.scheme != "https" and parsed.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise ValueError("must begin with https://, e.g. https://login.example.com (http:// on this machine only)")
+    return value
+
+
+def _is_role_map(value: str) -> str:
+    try:
+        role_map(value)
+    except BadRoleMap as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+def _asks_for_openid(value: str) -> str:
+    if "openid" not in value.split():
+        raise ValueError("must hold openid, with spaces between scopes, e.g. openid profile email groups")
+    return value
+
+
 Address = Annotated[str, AfterValidator(_no_trailing_slash)]
 Origin = Annotated[Address, AfterValidator(_is_origin), AfterValidator(_with_host)]
 Endpoint = Annotated[str, _of_web("https://crm.example.com/callers"), AfterValidator(_with_host)]
@@ -86,6 +108,9 @@ TwilioAddress = Annotated[Address, _of_web("https://api.dublin.ie1.twilio.com"),
 AccountSid = Annotated[str, AfterValidator(_is_account)]
 Zone = Annotated[str, AfterValidator(_is_zone)]
 Networks = Annotated[str, AfterValidator(_are_networks)]
+Issuer = Annotated[str, AfterValidator(_is_issuer), AfterValidator(_with_host)]
+Scopes = Annotated[str, AfterValidator(_asks_for_openid)]
+RoleMap = Annotated[str, AfterValidator(_is_role_map)]
 OwnVoices = Annotated[str, AfterValidator(_are_voices)]
 
 

@@ -14,9 +14,12 @@ from agent.setting_values import (
     AccountSid,
     Address,
     Endpoint,
+    Issuer,
     Networks,
     Origin,
     OwnVoices,
+    RoleMap,
+    Scopes,
     TwilioAddress,
     WebAddress,
     Zone,
@@ -68,6 +71,28 @@ class Settings(BaseSettings):
     session_secret: SecretStr = Field(
         SecretStr(""),
         description="Key that signs login cookies; empty means one is made and kept in the data folder.",
+    )
+    oidc_issuer: Issuer = Field(
+        "",
+        description="Provider of OpenID Connect by which people sign in to the console, as it calls itself, e.g. "
+        "https://login.example.com; empty means passwords only.",
+    )
+    oidc_client_id: str = Field("", validate_default=True, description="What the provider knows Parley as.")
+    oidc_client_secret: SecretStr = Field(
+        SecretStr(""), description="Parley's secret at the provider; empty for a client that has none."
+    )
+    oidc_scopes: Scopes = Field("openid profile email", description="Scopes that the provider is asked for.")
+    oidc_role_claim: str = Field(
+        "groups", description="Claim that says who may do what; dots lead into objects, e.g. realm_access.roles."
+    )
+    oidc_roles: RoleMap = Field(
+        "",
+        validate_default=True,
+        description="Values of that claim and the roles they give, e.g. parley-admins=admin,support=analyst; "
+        "* is everybody. Who has none of them is not let in.",
+    )
+    oidc_only: bool = Field(
+        False, description="Whether nobody signs in with a password any more; needs PARLEY_OIDC_ISSUER."
     )
     time_zone: Zone = Field(
         "UTC", description="Time zone of the console's days and times, by its IANA name, e.g. Europe/Berlin."
@@ -240,6 +265,20 @@ class Settings(BaseSettings):
     tts: Literal["auto", "espeak", "flite"] = Field(
         "auto", description="Embedded voice; auto takes flite where its program is installed."
     )
+
+    @field_validator("oidc_client_id", "oidc_roles")
+    @classmethod
+    def _comes_with_a_provider(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("oidc_issuer") and not value:
+            raise ValueError("must be set where PARLEY_OIDC_ISSUER is")
+        return value
+
+    @field_validator("oidc_only")
+    @classmethod
+    def _leaves_a_way_in(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and not info.data.get("oidc_issuer"):
+            raise ValueError("needs PARLEY_OIDC_ISSUER: nobody could sign in")
+        return value
 
     @field_validator("judge_model")
     @classmethod

@@ -40,7 +40,9 @@ class Action(StrEnum):
     NUMBER_CLEARED = "number_cleared"
     USER_ADDED = "user_added"
     USER_REMOVED = "user_removed"
+    ROLE_CHANGED = "role_changed"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 no password
+    SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
     CALL_OPENED = "call_opened"
     RECORDING_PLAYED = "recording_played"
     RECORDING_DOWNLOADED = "recording_downloaded"

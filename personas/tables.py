@@ -60,14 +60,22 @@ class NumberRow(Base):
 
 
 class UserRow(Base):
-    """Someone who may log in to the console."""
+    """Someone who may sign in to the console: with a password, or known to a provider as ``subject`` of ``issuer``."""
 
     __tablename__ = "users"
+    __table_args__ = (UniqueConstraint("issuer", "subject"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(64), unique=True)
     password_hash: Mapped[str] = mapped_column(String(255))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    role: Mapped[str] = mapped_column(String(16))
+    session_key: Mapped[str] = mapped_column(String(32), default="")
+    issuer: Mapped[str | None] = mapped_column(String(255))
+    subject: Mapped[str | None] = mapped_column(String(255))
+    display_name: Mapped[str] = mapped_column(Text, default="")
+    email: Mapped[str] = mapped_column(Text, default="")
+    signed_in_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class SignInAttemptRow(Base):

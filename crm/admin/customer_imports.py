@@ -8,6 +8,7 @@ from crm.customer_files import COLUMNS
 from crm.customer_import import import_customers
 from crm.customers import Customers
 from crm.errors import BadCustomerFile
+from personas.admin.access import EDITOR
 from personas.admin.rendering import Pages
 
 LARGEST_FILE_BYTES = 24_000_000
@@ -25,11 +26,11 @@ def add_routes(router: APIRouter, pages: Pages, path: str, customers: Customers)
         limits = {"largest": LARGEST_FILE_BYTES, "columns": COLUMNS}
         return await pages(request, "customer_import.html", status=status, active=path, **limits, **known)
 
-    @router.get(path + "/import")
+    @router.get(path + "/import", dependencies=EDITOR)
     async def show(request: Request) -> Response:
         return await page(request)
 
-    @router.post(path + "/import")
+    @router.post(path + "/import", dependencies=EDITOR)
     async def take(request: Request) -> Response:
         form = await request.form()
         given, skip_bad = form.get("file"), form.get("skip_bad") == "on"

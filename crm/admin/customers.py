@@ -22,6 +22,7 @@ from crm.customers import Customers
 from crm.errors import BadCursor, BadCustomer, CustomerChanged, NumberTaken, UnknownCall, UnknownCustomer
 from crm.phone_numbers import e164, readable
 from crm.store import CallStore
+from personas.admin.access import ANALYST, EDITOR
 from personas.admin.rendering import Pages
 from personas.admin.section import Section
 from personas.errors import BadNumber, PersonaError
@@ -75,7 +76,7 @@ def _list_pages(router: APIRouter, pages: Pages, customers: Customers) -> None:
         values |= {"is_first": not after, "address": address, "masked": masked}
         return await pages(request, "customers.html", status=422 if why else 200, active=PATH, **values)
 
-    @router.get(PATH)
+    @router.get(PATH, dependencies=ANALYST)
     async def listed(
         request: Request, after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0, found: str = ""
     ) -> Response:
@@ -84,7 +85,7 @@ def _list_pages(router: APIRouter, pages: Pages, customers: Customers) -> None:
             return RedirectResponse(PATH, 303)  # too long ago, or another's address
         return await page(request, sought, after=after, mark=found if sought else "")
 
-    @router.post(PATH + "/search")
+    @router.post(PATH + "/search", dependencies=ANALYST)
     async def search(request: Request) -> Response:
         given = (await request.form()).get("sought")
         sought = readable(given) if isinstance(given, str) else ""
@@ -103,7 +104,7 @@ def _list_pages(router: APIRouter, pages: Pages, customers: Customers) -> None:
 
 
 def _one_page(router: APIRouter, pages: Pages, customers: Customers, calls: CallStore, personas: PersonaStore) -> None:
-    @router.get(PATH + "/{id}")
+    @router.get(PATH + "/{id}", dependencies=ANALYST)
     async def one(request: Request, id: Id, persona: str = "") -> Response:
         known = await _known(customers, id)
         latest = [(number, await _latest_call(calls, number)) for number in known.numbers]
@@ -114,7 +115,7 @@ def _one_page(router: APIRouter, pages: Pages, customers: Customers, calls: Call
             values["role_prompt"] = await _role_prompt(personas, persona, known)
         return await pages(request, "customer.html", active=PATH, **values)
 
-    @router.post(PATH + "/{id}/remove")
+    @router.post(PATH + "/{id}/remove", dependencies=EDITOR)
     async def remove(request: Request, id: Id) -> Response:
         base = _typed(await request.form()).base
         try:
@@ -128,16 +129,16 @@ def _one_page(router: APIRouter, pages: Pages, customers: Customers, calls: Call
 
 
 def _form_pages(router: APIRouter, pages: Pages, customers: Customers, calls: CallStore) -> None:
-    @router.get(PATH + "/new")
+    @router.get(PATH + "/new", dependencies=EDITOR)
     async def new(request: Request, call: str = "") -> Response:
         """Show an empty form, or one with the number of a call's caller."""
         return await _form(pages, request, Typed(numbers=await _caller(calls, call) if call else ""))
 
-    @router.get(PATH + "/{id}/edit")
+    @router.get(PATH + "/{id}/edit", dependencies=EDITOR)
     async def edit(request: Request, id: Id) -> Response:
         return await _form(pages, request, Typed.of(await _known(customers, id)))
 
-    @router.post(PATH)
+    @router.post(PATH, dependencies=EDITOR)
     async def save(request: Request) -> Response:
         typed = _typed(await request.form())
         try:

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from crm.call import Call, Handoff, HandoffMode
 from crm.errors import UnknownCall
 from crm.store import CallStore
+from personas.admin.access import ANALYST, EDITOR
 from personas.audit import Action, Actor, AuditLog, Subject
 from personas.errors import BadNumber
 from personas.numbers import check_number
@@ -84,7 +85,7 @@ class LiveView(Protocol):
 def add_routes(router: APIRouter, path: str, store: CallStore, view: LiveView, refuse: Refuse) -> None:
     """Add a live call's stream and its two buttons below ``path``; ``refuse`` shows the call's page again."""
 
-    @router.get(path + "/{call_id}/live")
+    @router.get(path + "/{call_id}/live", dependencies=ANALYST)
     async def live(call_id: str) -> Response:
         with contextlib.suppress(UnknownCall):
             call = await store.call(call_id)
@@ -94,7 +95,7 @@ def add_routes(router: APIRouter, path: str, store: CallStore, view: LiveView, r
 
     log = AuditLog(store.database)
 
-    @router.post(path + "/{call_id}/hang-up")
+    @router.post(path + "/{call_id}/hang-up", dependencies=EDITOR)
     async def hang_up(request: Request, call_id: str) -> Response:
         call, user = await _live_call(store, call_id), request.state.user
         try:
@@ -104,7 +105,7 @@ def add_routes(router: APIRouter, path: str, store: CallStore, view: LiveView, r
             raise HTTPException(409, str(error)) from None
         return RedirectResponse(f"{path}/{call_id}", 303)
 
-    @router.post(path + "/{call_id}/hand-off")
+    @router.post(path + "/{call_id}/hand-off", dependencies=EDITOR)
     async def hand_off(request: Request, call_id: str) -> Response:
         call, user = await _live_call(store, call_id), request.state.user
         form = await request.form()

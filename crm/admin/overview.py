@@ -15,6 +15,7 @@ from crm.admin.timing import shown_timing
 from crm.admin.words import OUTCOMES, STATUSES
 from crm.analytics import Analytics, Day, OutcomeCount, PersonaFigures
 from crm.call import CallFilter
+from personas.admin.access import ANALYST
 from personas.admin.rendering import Pages
 from personas.admin.section import Section
 from personas.store import PersonaStore
@@ -52,7 +53,7 @@ def section(analytics: Analytics, personas: PersonaStore) -> Section:
     """Return the section "Overview" for ``personas.admin.console.mount``."""
     router, pages = APIRouter(), Pages("crm")
 
-    @router.get(PATH)
+    @router.get(PATH, dependencies=ANALYST)
     async def overview(request: Request, chosen: Annotated[ChosenCalls, Depends(chosen_calls)]) -> Response:
         chosen = replace(_lately(chosen), status="", outcome="", caller_of="", kind="callers")
         where = chosen.where()

@@ -21,6 +21,7 @@ from crm.errors import BadCursor, RecordingUnavailable, UnknownCall
 from crm.phone_numbers import is_e164
 from crm.recordings import Recordings
 from crm.store import CallStore
+from personas.admin.access import ANALYST
 from personas.admin.rendering import Pages
 from personas.admin.section import Section
 from personas.audit import Action, AuditLog, Subject
@@ -52,7 +53,7 @@ def section(
 
 
 def _list_page(router: APIRouter, pages: Pages, store: CallStore, personas: PersonaStore, log: AuditLog) -> None:
-    @router.get(PATH)
+    @router.get(PATH, dependencies=ANALYST)
     async def listed(request: Request, chosen: Chosen, cursor: str = "") -> Response:
         try:
             page = await store.calls(limit=PAGE_LENGTH, cursor=cursor, where=chosen.where())
@@ -93,7 +94,7 @@ def _list_page(router: APIRouter, pages: Pages, store: CallStore, personas: Pers
 
     search.add_routes(router, PATH, store, not_found)
 
-    @router.get(f"{PATH}.csv")
+    @router.get(f"{PATH}.csv", dependencies=ANALYST)
     async def file(request: Request, chosen: Chosen) -> Response:
         chosen.where()  # what can't be read is told before the file begins
         about = ", ".join(f"{name} {value}" for name, value in chosen.query().items())
@@ -113,7 +114,7 @@ def _call_page(
     log: AuditLog,
     customers: Customers | None,
 ) -> None:
-    @router.get(PATH + "/{call_id}")
+    @router.get(PATH + "/{call_id}", dependencies=ANALYST)
     async def one(request: Request, call_id: str) -> Response:
         return await show(request, call_id, TypedHandoff())
 
@@ -154,7 +155,7 @@ def _call_page(
     if view:
         live.add_routes(router, PATH, store, view, show)
 
-    @router.get(PATH + "/{call_id}/status")
+    @router.get(PATH + "/{call_id}/status", dependencies=ANALYST)
     async def status(call_id: str, seen: str = "") -> Response:
         """Tell a page that shows a call in progress to load itself again, once the call has gone on."""
         has_changed = (await _known(store, call_id)).status != seen
@@ -184,7 +185,7 @@ async def _live_values(personas: PersonaStore, call: Call, view: LiveView | None
 
 
 def _recording(router: APIRouter, store: CallStore, recordings: Recordings, log: AuditLog) -> None:
-    @router.get(PATH + "/{call_id}/recording")
+    @router.get(PATH + "/{call_id}/recording", dependencies=ANALYST)
     async def recording(request: Request, call_id: str, download: bool = False) -> Response:
         call = await _known(store, call_id)
         try:
@@ -198,7 +199,7 @@ def _recording(router: APIRouter, store: CallStore, recordings: Recordings, log:
         kind: Literal["attachment", "inline"] = "attachment" if download else "inline"
         return FileResponse(path, media_type="audio/wav", filename=name, content_disposition_type=kind)
 
-    @router.get(PATH + "/{call_id}/peaks")
+    @router.get(PATH + "/{call_id}/peaks", dependencies=ANALYST)
     async def peaks(call_id: str) -> Response:
         call = await _known(store, call_id)
         try:

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from crm.call import Call, CallFilter
 from crm.phone_numbers import e164, readable
 from crm.store import CallStore
+from personas.admin.access import ANALYST
 from personas.errors import BadNumber
 
 NOT_WHOLE = (
@@ -32,7 +33,7 @@ Refuse = Callable[[Request, str, str], Awaitable[Response]]
 def add_routes(router: APIRouter, path: str, store: CallStore, refuse: Refuse) -> None:
     """Add the search below ``path``; ``refuse(request, sought, why)`` shows the form again."""
 
-    @router.post(path + "/search")
+    @router.post(path + "/search", dependencies=ANALYST)
     async def search(request: Request) -> Response:
         given = (await request.form()).get("sought")
         sought = readable(given) if isinstance(given, str) else ""

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import StreamingResponse
 from starlette.responses import Response
 
+from personas.admin.access import ADMIN
 from personas.admin.csv_lines import csv_lines
 from personas.admin.rendering import Pages
 from personas.admin.section import Section
@@ -18,6 +19,7 @@ from personas.days import begin_of_typed
 
 PATH = "/audit"
 PAGE_LENGTH = 50
+MOST_NAMES = 200  # offered while a name is typed; any other may be typed whole
 CHUNK = 500  # entries that are read at once for a file
 COLUMNS = ("at", "user", "user_id", "via", "action", "kind", "id", "title", "detail")
 
@@ -57,7 +59,7 @@ def section() -> Section:
     """Return the section "Audit"."""
     router, pages = APIRouter(), Pages("personas")
 
-    @router.get(PATH)
+    @router.get(PATH, dependencies=ADMIN)
     async def listed(request: Request, chosen: Chosen, cursor: str = "") -> Response:
         state = request.app.state
         try:
@@ -69,7 +71,7 @@ def section() -> Section:
             "page": page,
             "chosen": chosen,
             "actions": {action.value: words(action) for action in Action},
-            "names": await state.accounts.names(),
+            "names": [user.name for user in await state.accounts.users(limit=MOST_NAMES)],
             "words": words,
             "subject_path": subject_path,
             "is_first": not cursor,
@@ -79,7 +81,7 @@ def section() -> Section:
         }
         return await pages(request, "audit.html", active=PATH, **values)
 
-    @router.get(f"{PATH}.csv")
+    @router.get(f"{PATH}.csv", dependencies=ADMIN)
     async def file(request: Request, chosen: Chosen) -> Response:
         where, log = chosen.where(), request.app.state.audit
         about = ", ".join(f"{name} {value}" for name, value in chosen.query().items())

@@ -4,6 +4,7 @@ import hmac
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, tzinfo
+from typing import TYPE_CHECKING
 
 import structlog
 from fastapi import Depends, FastAPI, Request
@@ -17,8 +18,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from personas.accounts import Accounts
-from personas.admin import audit_pages
+from personas.admin import account_pages, audit_pages, user_pages
 from personas.admin import pages as persona_pages
+from personas.admin.access import role_of
 from personas.admin.csrf import SESSION_S, token_required
 from personas.admin.headers import SecurityHeaders
 from personas.admin.rendering import STATIC, Pages
@@ -29,6 +31,9 @@ from personas.admin.throttle import Throttle
 from personas.audit import AuditLog
 from personas.db import Database
 from personas.store import PersonaStore
+
+if TYPE_CHECKING:
+    from personas.admin.sso import SingleSignOn  # which needs the package authlib
 
 LEAST_SECRET = 32
 log = structlog.get_logger(__name__)
@@ -44,6 +49,7 @@ def mount(
     own_voices: Collection[str] = (),
     time_zone: tzinfo = UTC,
     dial: Dial | None = None,
+    sso: "SingleSignOn | None" = None,
 ) -> None:
     """Serve the console at every path that ``app`` has no route for; call it after all routes are added.
 
@@ -54,21 +60,23 @@ def mount(
         own_voices: what role cards may ask for beside the published voices.
         time_zone: whose days are counted and whose times are shown.
         dial: what test calls are made with; without it personas can't be talked to.
+        sso: the provider that people sign in by, beside passwords or instead of them.
 
     Raises:
-        ValueError: the secret is too short.
+        ValueError: the secret is too short, or a route of a section states no role.
     """
     if len(session_secret) < LEAST_SECRET:
         raise ValueError(f"PARLEY_SESSION_SECRET needs at least {LEAST_SECRET} characters")
     console = FastAPI(title="Parley", docs_url=None, redoc_url=None, openapi_url=None)
     console.state.accounts = Accounts(database)
+    console.state.sso = sso
     console.state.audit = AuditLog(database)
     console.state.time_zone = time_zone
     console.state.throttle = Throttle(database, hmac.digest(session_secret.encode(), b"throttle", "sha256"))
     console.state.device_cookie = "__Host-parley-device" if secure else "parley-device"
     console.state.csrf_secret = hmac.digest(session_secret.encode(), b"csrf", "sha256")
-    own = (*persona_pages.sections(PersonaStore(database), own_voices, dial), audit_pages.section())
-    console.state.sections = (*sections, *own)
+    about_personas = persona_pages.sections(PersonaStore(database), own_voices, dial)
+    console.state.sections = (*sections, *about_personas, user_pages.section(), audit_pages.section())
     console.add_middleware(
         SessionMiddleware,
         secret_key=session_secret,
@@ -79,7 +87,11 @@ def mount(
     )
     console.mount("/static", _KeptFiles(directory=STATIC))
     console.include_router(login_router(), dependencies=[Depends(token_required())])
-    for section in console.state.sections:
+    if sso:
+        console.include_router(sso.router())
+    for section in (account_pages.section(), *console.state.sections):
+        for route in section.router.routes:
+            role_of(route)  # which says so where one states none
         needs_token = token_required(section.largest_form_bytes)
         console.include_router(section.router, dependencies=[Depends(signed_in), Depends(needs_token)])
     start = console.state.sections[0].path

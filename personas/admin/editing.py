@@ -14,6 +14,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
+from personas.admin.access import EDITOR
 from personas.admin.rendering import Pages
 from personas.card_files import card_text, parse_card
 from personas.changes import changes
@@ -104,11 +105,11 @@ def _lines(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
 
 
 def _forms(router: APIRouter, pages: Pages, store: PersonaStore) -> None:
-    @router.get(NEW_PATH)
+    @router.get(NEW_PATH, dependencies=EDITOR)
     async def begin(request: Request) -> Response:
         return await _form(pages, request, Edited("", SKELETON, "", ""))
 
-    @router.get(PATH + "/{slug}/edit")
+    @router.get(PATH + "/{slug}/edit", dependencies=EDITOR)
     async def edit(request: Request, slug: str, version: int | None = None) -> Response:
         versions = await known_versions(store, slug)
         if await store.archived_at(slug):
@@ -122,7 +123,7 @@ def _forms(router: APIRouter, pages: Pages, store: PersonaStore) -> None:
 
 
 def _saving(router: APIRouter, pages: Pages, store: PersonaStore, own_voices: Collection[str]) -> None:
-    @router.post(PATH)
+    @router.post(PATH, dependencies=EDITOR)
     async def save(request: Request) -> Response:
         form = await request.form()
         edited = Edited(*(_text(form.get(name)) for name in ("slug", "text", "base", "note")))
@@ -146,7 +147,7 @@ def _saving(router: APIRouter, pages: Pages, store: PersonaStore, own_voices: Co
 
 
 def _publishing(router: APIRouter, store: PersonaStore) -> None:
-    @router.post(PATH + "/{slug}/publish")
+    @router.post(PATH + "/{slug}/publish", dependencies=EDITOR)
     async def publish(request: Request, slug: str) -> Response:
         base = _text((await request.form()).get("base"))
         try:
@@ -162,7 +163,7 @@ def _publishing(router: APIRouter, store: PersonaStore) -> None:
 
 
 def _archiving(router: APIRouter, store: PersonaStore) -> None:
-    @router.post(PATH + "/{slug}/archive")
+    @router.post(PATH + "/{slug}/archive", dependencies=EDITOR)
     async def archive(request: Request, slug: str) -> Response:
         try:
             await store.by(request.state.user.actor).archive(slug)
@@ -172,7 +173,7 @@ def _archiving(router: APIRouter, store: PersonaStore) -> None:
             raise HTTPException(409, str(error)) from None
         return RedirectResponse(f"{PATH}/{slug}", 303)
 
-    @router.post(PATH + "/{slug}/bring-back")
+    @router.post(PATH + "/{slug}/bring-back", dependencies=EDITOR)
     async def bring_back(request: Request, slug: str) -> Response:
         try:
             await store.by(request.state.user.actor).bring_back(slug)

@@ -8,6 +8,7 @@ from fastapi.responses import RedirectResponse
 from starlette.datastructures import FormData
 from starlette.responses import Response
 
+from personas.admin.access import EDITOR
 from personas.admin.rendering import Pages
 from personas.admin.section import Section
 from personas.errors import BadNumber, BadNumberSetting, NumberChanged, PersonaError, UnknownNumber
@@ -73,7 +74,7 @@ def section(store: PersonaStore) -> Section:
     """Return the section "Numbers"."""
     router, pages = APIRouter(), Pages("personas")
 
-    @router.get(PATH)
+    @router.get(PATH, dependencies=EDITOR)
     async def listed(request: Request, edit: str = "") -> Response:
         if not edit:
             return await _page(pages, request, store, Typed())
@@ -83,7 +84,7 @@ def section(store: PersonaStore) -> Section:
         typed = Typed(**{name: str(value) for name, value in asdict(known).items()}, base=settings_hash(known))
         return await _page(pages, request, store, typed)
 
-    @router.post(PATH)
+    @router.post(PATH, dependencies=EDITOR)
     async def save(request: Request) -> Response:
         typed = _typed(await request.form())
         try:
@@ -92,7 +93,7 @@ def section(store: PersonaStore) -> Section:
             return await _page(pages, request, store, typed, error)
         return RedirectResponse(PATH, 303)
 
-    @router.post(PATH + "/clear")
+    @router.post(PATH + "/clear", dependencies=EDITOR)
     async def clear(request: Request) -> Response:
         typed = _typed(await request.form())
         try:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from personas.admin import editing, number_pages, talking
+from personas.admin.access import ANALYST
 from personas.admin.editing import chosen, known_versions, shown_changes
 from personas.admin.rendering import Pages
 from personas.admin.section import Section
@@ -35,14 +36,14 @@ def sections(store: PersonaStore, own_voices: Collection[str] = (), dial: Dial |
 def _personas(store: PersonaStore, own_voices: Collection[str], dial: Dial | None) -> APIRouter:
     router, pages = APIRouter(), Pages("personas")
 
-    @router.get("/personas")
+    @router.get("/personas", dependencies=ANALYST)
     async def listed(request: Request, archived: bool = False) -> Response:
         every = await store.personas(also_archived=True)
         values = {"archived": archived, "away": sum(each.archived_at is not None for each in every)}
         shown = [each for each in every if archived == (each.archived_at is not None)]
         return await pages(request, "personas.html", active="/personas", personas=shown, **values)
 
-    @router.get("/personas/{slug}")
+    @router.get("/personas/{slug}", dependencies=ANALYST)
     async def one(request: Request, slug: str, version: int | None = None) -> Response:
         versions = await known_versions(store, slug)
         live = next((each for each in versions if each.published_at is not None), None)

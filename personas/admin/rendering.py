@@ -42,10 +42,11 @@ class Pages:
     async def __call__(self, request: Request, template: str, *, status: int = 200, **values: object) -> HTMLResponse:
         """Render a template; a section's pages pass ``active``, the path of their section."""
         state = request.app.state
+        user = getattr(request.state, "user", None)
         values = {
             "request": request,
-            "user": getattr(request.state, "user", None),
-            "sections": state.sections,
+            "user": user,
+            "sections": [each for each in state.sections if user and user.may(each.role)],
             "zone": state.time_zone,
             "active": "",
             "csrf_token": csrf_token(request),

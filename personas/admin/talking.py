@@ -12,6 +12,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
+from personas.admin.access import EDITOR
 from personas.admin.editing import PATH, chosen, known_versions
 from personas.admin.headers import PERMISSIONS, permissions
 from personas.admin.rendering import Pages
@@ -26,7 +27,7 @@ Dial = Callable[[int, str], Mapping[str, object]]
 def add_routes(router: APIRouter, pages: Pages, store: PersonaStore, own_voices: Collection[str], dial: Dial) -> None:
     """Add the page on which a persona is talked to, and what it asks to begin a call."""
 
-    @router.get(PATH + "/{slug}/talk")
+    @router.get(PATH + "/{slug}/talk", dependencies=EDITOR)
     async def talk(request: Request, slug: str, version: int | None = None) -> Response:
         versions = await known_versions(store, slug)
         live = next((each for each in versions if each.published_at is not None), None)
@@ -43,7 +44,7 @@ def add_routes(router: APIRouter, pages: Pages, store: PersonaStore, own_voices:
         page.headers[PERMISSIONS] = permissions(microphone=True)
         return page
 
-    @router.post(PATH + "/{slug}/talk")
+    @router.post(PATH + "/{slug}/talk", dependencies=EDITOR)
     async def begin(request: Request, slug: str) -> Response:
         number = str((await request.form()).get("version", ""))
         if not (number.isascii() and number.isdigit() and len(number) < 10):

@@ -23,6 +23,16 @@ WRONG = {
     "JUDGE_BASE_URL": ("llm.example.com", "must begin with https://, e.g. https://llm.example.com/v1."),
     "CUSTOMER_URL": ("crm.example.com", "must begin with https://, e.g. https://crm.example.com/callers."),
     "CUSTOMER_TIMEOUT_MS": ("5", "must be a whole number, 10 to 3000."),
+    "OIDC_ISSUER": (
+        "http://login.example.com",
+        "must begin with https://, e.g. https://login.example.com (http:// on this machine only).",
+    ),
+    "OIDC_ROLES": (
+        "staff=boss",
+        "must be like parley-admins=admin,parley-staff=analyst; roles are analyst, editor, admin.",
+    ),
+    "OIDC_SCOPES": ("profile", "must hold openid, with spaces between scopes, e.g. openid profile email groups."),
+    "OIDC_ONLY": ("true", "needs PARLEY_OIDC_ISSUER: nobody could sign in."),
     "TWILIO_ACCOUNT_SID": ("foo", "must be an account SID: AC with more letters and digits, from Twilio's console."),
 }
 
@@ -49,6 +59,14 @@ def test_a_judge_has_a_model() -> None:
     assert (
         load(judge_base_url="http://127.0.0.1:8000/v1/", judge_model="m").judge_base_url == "http://127.0.0.1:8000/v1"
     )
+
+
+def test_a_provider_comes_with_a_client_and_roles() -> None:
+    missing = r"^PARLEY_OIDC_CLIENT_ID must be set where .* is\. PARLEY_OIDC_ROLES must be set where .* is\.$"
+    with pytest.raises(SettingsError, match=missing):
+        load(oidc_issuer="https://example.auth0.com/")
+    known = load(oidc_issuer="https://example.auth0.com/", oidc_client_id="x", oidc_roles="*=analyst")
+    assert known.oidc_issuer == "https://example.auth0.com/"
 
 
 @pytest.mark.parametrize("url", ["https://", "https://calls example.com", "https://calls.example.com/path"])

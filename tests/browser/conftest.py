@@ -33,11 +33,12 @@ from crm.recordings import Recordings
 from crm.store import CallStore
 from crm.tables import CallRow
 from crm.tracks import SAMPLE_HZ, SAMPLES_PER_MS, TRACKS, wav_header
-from personas.accounts import ensure_admin
+from personas.accounts import Accounts, ensure_admin
 from personas.admin import console
 from personas.db import Database
 from personas.library import library_numbers, load_library
 from personas.prompt import render_role_prompt
+from personas.roles import Role
 from personas.store import PersonaStore, PersonaVersion
 
 PASSWORD = "correct horse battery"
@@ -225,6 +226,9 @@ def _served(template: Path, folder: Path, *, seeded: bool) -> Iterator[Site]:
     async def prepare() -> dict[str, str]:
         await ensure_admin(database, PASSWORD)
         ids = await _seed(personas, calls, recordings) if seeded else {}
+        if seeded:
+            for name, role in (("quinn", Role.ANALYST), ("w" * 64, Role.EDITOR)):
+                await Accounts(database).add(name, PASSWORD, role)
         await database.close()
         return ids
 

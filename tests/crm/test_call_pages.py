@@ -23,7 +23,9 @@ from crm.recordings import Recordings
 from crm.store import CallStore
 from crm.tracks import TrackWriter
 from personas.accounts import User
+from personas.admin.session import signed_in
 from personas.audit import AuditLog
+from personas.roles import Role
 from personas.store import PersonaStore
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -112,8 +114,9 @@ def test_figures_come_from_the_log() -> None:
     assert [(part.ms, part.left, part.width) for part in parts] == [(300, 0, 75), (100, 75, 25)]
 
 
-def ann(request: Request) -> None:
-    request.state.user = User(7, "ann", "")
+def ann(request: Request) -> User:
+    request.state.user = User(7, "ann", "", Role.ANALYST)
+    return request.state.user
 
 
 async def noted(store: CallStore) -> list[tuple[str, str, str]]:
@@ -127,7 +130,8 @@ async def client(store: CallStore, tmp_path: Path) -> AsyncIterator[httpx.AsyncC
     app = FastAPI()
     app.state.time_zone = BERLIN
     router = pages.section(store, PersonaStore(store.database), Recordings(tmp_path)).router
-    app.include_router(router, dependencies=[Depends(ann)])
+    app.include_router(router, dependencies=[Depends(signed_in)])
+    app.dependency_overrides[signed_in] = ann
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         yield client
 

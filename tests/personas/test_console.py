@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI
 
 from personas.accounts import Accounts, ensure_admin
 from personas.admin import console
+from personas.admin.access import ANALYST
 from personas.admin.section import Section
 from personas.admin.session import local_path
 from personas.admin.vendoring import PACKAGES, VENDOR
@@ -25,15 +26,15 @@ def app(database: Database) -> FastAPI:
     app = FastAPI()
     router = APIRouter()
 
-    @router.get("/things")
+    @router.get("/things", dependencies=ANALYST)
     async def things() -> str:
         return "a thing"
 
-    @router.post("/things")
+    @router.post("/things", dependencies=ANALYST)
     async def change() -> str:
         return "changed"
 
-    @router.get("/broken")
+    @router.get("/broken", dependencies=ANALYST)
     async def broken() -> None:
         raise RuntimeError("no words of this reach the browser")
 
