@@ -21,13 +21,14 @@ from httpx2 import create_ssl_context
 from starlette.responses import Response
 
 from personas.accounts import CONSOLE_ITSELF
-from personas.admin.session import NOBODY, address_of, let_in, local_path, show_login
+from personas.admin.session import NOBODY, address_of, let_in, local_path, make_room, show_login
 from personas.audit import Action
 from personas.sso import Person, Provider
 
 PATH = "/login/sso"
 HOW = "by single sign-on"
 PATIENCE_S = 10
+LONGEST_NEXT = 1_000  # characters, of a cookie's 4096
 ASYMMETRIC = ("RS", "PS", "ES", "Ed")
 log = structlog.get_logger(__name__)
 
@@ -124,11 +125,12 @@ class SingleSignOn:
 
         @router.get(PATH)
         async def begin(request: Request, next: str = "/") -> Response:
+            make_room(request)
             try:
                 answer = await self.begin(request)
             except SignInFailed as error:
                 return await failed(request, error)
-            request.session["next"] = local_path(next)
+            request.session["next"] = local_path(next) if len(next) <= LONGEST_NEXT else "/"
             return answer
 
         @router.get(PATH + "/callback")

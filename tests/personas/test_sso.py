@@ -216,6 +216,10 @@ async def test_a_way_back_opens_once_and_only_where_it_was_begun(house: House, p
     denied = await victim.get("/login/sso/callback?error=access_denied&error_description=%3Cb%3E")
     assert (denied.status_code, "<b>" in denied.text) == (403, False)
     assert (await victim.get("/personas")).status_code == 401
+    assert len(attacker.cookies["parley"]) < 300
+    for length in (900, 9_000):
+        await attacker.get("/login/sso?next=/" + "x" * length)
+        assert len(attacker.cookies["parley"]) < 3_000  # of 4096 that browsers keep
     outside = await house.come(victim, "//evil.example")
     assert outside.headers["Location"] == "/"
 
