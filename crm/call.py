@@ -29,6 +29,8 @@ Side = Literal["caller", "agent"]
 HandoffMode = Literal["cold", "warm", "queue"]
 HandoffResult = Literal["", "dialling", "taken", "answered", "failed", "over"]
 """``taken`` is a call that a human wants and whose caller is on the way to them."""
+Erasure = Literal["", "recording", "call", "request"]
+"""What goes of a call: its recording, or all that is personal, since its time is over or since somebody asked."""
 VerdictResult = Literal["pass", "fail", "na", "unresolved"]
 Severity = Literal["critical", "major", "minor"]
 
@@ -72,6 +74,15 @@ class KnownCaller:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Why a call is kept though its time is over or somebody asks to erase it; ``by`` is a user's name."""
+
+    reason: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class NewCall:
     """A ringing call and who answers it. The persona's fields are empty where none could be found.
 
@@ -107,6 +118,9 @@ class Call:
     ``gateway`` names the process that has it. ``is_test`` marks a call that a user made to try a persona:
     ``account_id`` is that user's name, and no figures count it. ``customer`` is who called, as far as it was known.
     A call that is scored and has a ``score_due_at`` waits for its judge, who has failed at it ``judge_tries`` times.
+
+    ``erased`` says what is no longer kept of it, since ``erased_at``; ``erasing`` what is being removed; with a
+    ``hold`` nothing is.
     """
 
     id: str
@@ -141,6 +155,15 @@ class Call:
     customer: KnownCaller | None = None
     score_due_at: datetime | None = None
     judge_tries: int = 0
+    hold: Hold | None = None
+    erasing: Erasure = ""
+    erased: Erasure = ""
+    erased_at: datetime | None = None
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether nothing personal is kept of it any more."""
+        return self.erased in ("call", "request")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,14 @@ class RecordingUnavailable(CrmError):
     """A recording that cannot be read: never made, removed, or not where recordings may lie."""
 
 
+class CannotErase(CrmError):
+    """A call that is going on, or on hold."""
+
+
+class CannotHold(CrmError):
+    """A call that is erased already, or a hold without a reason."""
+
+
 class CannotScore(CrmError):
     """A call without what scoring needs: a persona version, or anything said."""
 

@@ -57,6 +57,11 @@ def matching(where: CallFilter) -> list[ColumnElement[bool]]:
     return conditions
 
 
+def is_kept() -> ColumnElement[bool]:
+    """Return the condition of calls whose personal part is there, and is not being erased: what goes stays gone."""
+    return CallRow.erasing.in_(("", "recording")) & CallRow.erased.in_(("", "recording"))
+
+
 async def known(session: AsyncSession, call_id: str) -> CallRow:
     """Return a call's row; raises UnknownCall."""
     row = await session.get(CallRow, call_id)

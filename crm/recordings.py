@@ -20,7 +20,7 @@ from crm.errors import RecordingUnavailable
 from crm.tracks import BLOCK_BYTES, HEADER_BYTES, TRACKS, Pcm, wav_header
 
 _SAFE_ID = re.compile(r"[0-9a-zA-Z_-]{1,64}")
-_RECORDING = re.compile(r"\d{4}/\d{2}/\d{2}/[0-9a-zA-Z_-]{1,64}\.wav")
+RECORDING = re.compile(r"\d{4}/\d{2}/\d{2}/[0-9a-zA-Z_-]{1,64}\.wav")
 
 
 class Recordings:
@@ -41,7 +41,7 @@ class Recordings:
         """
         if not recording:
             raise RecordingUnavailable("This call has no recording.")
-        if not _RECORDING.fullmatch(recording):
+        if not RECORDING.fullmatch(recording):
             raise RecordingUnavailable("This is not the path of a recording.")
         path = self.folder / recording
         if not path.is_file():

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from datetime import datetime
 from typing import Any, cast
 
 from crm.call import (
     AskedEnding,
     Call,
     Handoff,
+    Hold,
     KnownCaller,
     ListedCall,
     Scorecard,
@@ -28,7 +30,7 @@ _CALL_FIELDS = tuple(part.name for part in fields(Call))
 def call(row: CallRow) -> Call:
     """Return the call of a row."""
     values: dict[str, Any] = {name: getattr(row, name) for name in _CALL_FIELDS}
-    values |= {"handoff": handoff(row.handoff), "asked": asked(row.asked)}
+    values |= {"handoff": handoff(row.handoff), "asked": asked(row.asked), "hold": hold(row.hold)}
     values["customer"] = None if row.customer is None else KnownCaller(**row.customer)
     return Call(**values)
 
@@ -41,6 +43,11 @@ def handoff(values: Mapping[str, Any] | None) -> Handoff | None:
 def asked(values: Mapping[str, Any] | None) -> AskedEnding | None:
     """Return the ending that somebody asked for, of a column."""
     return None if values is None else AskedEnding(**{**values, "handoff": handoff(values["handoff"])})
+
+
+def hold(values: Mapping[str, Any] | None) -> Hold | None:
+    """Return the hold of a column."""
+    return None if values is None else Hold(values["reason"], values["by"], datetime.fromisoformat(values["at"]))
 
 
 def listed(row: CallRow) -> ListedCall:

@@ -12,13 +12,14 @@ from sqlalchemy import ColumnElement, UnaryExpression, and_, insert, or_, select
 
 from crm import rows
 from crm.call import JudgeWait, Scorecard, StoredScore
-from crm.queries import known
+from crm.errors import CannotScore
+from crm.queries import is_kept, known
 from crm.tables import CallRow, ScoreRow, VerdictRow
 from personas.db import Database
 
 LEASE = timedelta(minutes=10)
 """A judge slower than that may be asked twice about a call; nothing else happens."""
-_SCORABLE = (CallRow.turn_count > 0, CallRow.persona_version_id.is_not(None))
+_SCORABLE = (CallRow.turn_count > 0, CallRow.persona_version_id.is_not(None), is_kept())
 
 
 class ScoreQueries:
@@ -33,10 +34,17 @@ class ScoreQueries:
 
         Raises:
             UnknownCall: there is no such call.
+            CannotScore: it was erased meanwhile.
         """
         now = datetime.now(UTC)
+        latest = {"scored_at": now, "score": card.score, "coverage": card.coverage}
+        latest["failed_critical"] = sum(v.result == "fail" and v.severity == "critical" for v in card.verdicts)
+        latest["score_due_at"], latest["judge_tries"] = (judge.due, judge.tries) if judge else (None, 0)
+        noted = update(CallRow).where(CallRow.id == call_id, is_kept()).values(**latest).returning(CallRow.id)
         async with self.database.session() as session:
-            call = await known(session, call_id)
+            if await session.scalar(noted) is None:
+                await known(session, call_id)
+                raise CannotScore("The call was erased while it was being scored.")
             row = ScoreRow(
                 call_id=call_id,
                 persona_version_id=persona_version_id,
@@ -47,9 +55,6 @@ class ScoreQueries:
                 created_at=now,
             )
             session.add(row)
-            call.scored_at, call.score, call.coverage = now, card.score, card.coverage
-            call.score_due_at, call.judge_tries = (judge.due, judge.tries) if judge else (None, 0)
-            call.failed_critical = sum(v.result == "fail" and v.severity == "critical" for v in card.verdicts)
             await session.flush()
             lines = [rows.verdict_values(row.id, position, verdict) for position, verdict in enumerate(card.verdicts)]
             if lines:

@@ -36,7 +36,7 @@ from crm.call import (
 )
 from crm.errors import NonceRefused
 from crm.gateways import is_dead
-from crm.queries import known, page_query, why_refused
+from crm.queries import is_kept, known, page_query, why_refused
 from crm.scores import ScoreQueries
 from crm.tables import CallRow, EventRow, NonceRow, TransferRow, TurnRow
 from personas.db import Base, Database
@@ -202,8 +202,8 @@ class CallStore(ScoreQueries):
             asked = (await known(session, call_id)).asked
             if asked and outcome in _LOOKS_ASKED:
                 values |= asked
-            result = await session.execute(update(CallRow).where(CallRow.id == call_id, can_end).values(**values))
-            if _changed(result) != 1:
+            ended = update(CallRow).where(CallRow.id == call_id, can_end, is_kept()).values(**values)
+            if _changed(await session.execute(ended)) != 1:
                 return False
             for table, lines in parts.items():
                 if lines:
@@ -277,8 +277,8 @@ class CallStore(ScoreQueries):
             await session.execute(update(CallRow).where(CallRow.id == call_id).values(gateway=self.gateway))
 
     async def save_voicemail(self, call_id: str, recording_url: str) -> bool:
-        """Keep the address of the message that a caller left; False if it is kept already."""
-        kept = update(CallRow).where(CallRow.id == call_id, CallRow.voicemail == "")
+        """Keep the address of the message that a caller left; False if one is, or the call is erased."""
+        kept = update(CallRow).where(CallRow.id == call_id, CallRow.voicemail == "", is_kept())
         async with self.database.session() as session:
             left = await session.execute(kept.values(voicemail=recording_url, outcome="voicemail"))
             return _changed(left) == 1

@@ -14,7 +14,8 @@ class CallRow(Base):
     """A call. ``gateway`` is the process that has it, ``host:pid``; ``score``, ``coverage`` and
     ``failed_critical`` repeat the latest score, so that lists and sums read one table. ``score_due_at`` is when a
     scorer may next take it, and ``judge_tries`` how often its judge has failed (crm/scores.py). ``handoff`` and
-    ``asked`` hold the fields of Handoff and AskedEnding, ``customer`` those of KnownCaller.
+    ``asked`` hold the fields of Handoff and AskedEnding, ``customer`` those of KnownCaller, ``hold`` those of Hold;
+    ``erasing`` and ``erased`` are as in Call.
     """
 
     __tablename__ = "calls"
@@ -57,6 +58,10 @@ class CallRow(Base):
     asked: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     is_test: Mapped[bool] = mapped_column(Boolean, default=False)
     customer: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    hold: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    erasing: Mapped[str] = mapped_column(String(16), default="")
+    erased: Mapped[str] = mapped_column(String(16), default="")
+    erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     __table_args__ = (
         UniqueConstraint("carrier", "carrier_call_id", "part"),
@@ -68,6 +73,8 @@ class CallRow(Base):
         Index("ix_calls_carrier_call_id", "carrier_call_id"),
         Index("ix_calls_scored_at", "scored_at", "created_at"),
         Index("ix_calls_score_due_at", "score_due_at"),
+        Index("ix_calls_erasing", "erasing", "id"),
+        Index("ix_calls_erased", "erased", "created_at"),
     )
 
 
