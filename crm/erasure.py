@@ -25,7 +25,7 @@ from crm.store import LONGEST_CALL, LOST, OPEN
 from crm.tables import CallRow, CustomerRow, EventRow, NonceRow, ScoreRow, TurnRow, VerdictRow
 from personas.db import Database
 
-BATCH = 50
+BATCH = 100
 """Calls that are wiped in one transaction, a few milliseconds long: calls that live write to the same tables."""
 
 # The caller may be with a human, or on the way to one.

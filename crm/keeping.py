@@ -21,7 +21,8 @@ from crm.tables import CallRow, CustomerRow
 log = structlog.get_logger(__name__)
 
 SWEEPS_EVERY_S = 600.0
-_FIRST_RETRY_S, _LAST_RETRY_S = 5.0, 300.0
+RETRIES_AFTER_S = 5.0
+_LONGEST_RETRY_S = 300.0
 _CUSTOMER = "customer-"
 _MOST_AT_ONCE = 500  # calls that one query asks for by name
 
@@ -134,21 +135,25 @@ class Keeper:
             async with self._database.session() as session:
                 kept = set(await session.scalars(select(CallRow.id).where(CallRow.id.in_(ids), wanted)))
             strays = [Doomed(each, f"{folder}/{each}.wav", "call") for each in ids if each not in kept]
+            if not strays:
+                continue
             stuck = await asyncio.to_thread(remove_files, self._recordings, strays)
             log.warning("files of no call were removed", folder=folder, calls=len(strays) - len(stuck))
             for call_id, why in stuck.items():
                 log.error("files of no call could not be removed", call_id=call_id, reason=why)
 
 
-async def keep(keeper: Keeper, stop: asyncio.Event, every_s: float = SWEEPS_EVERY_S) -> None:
+async def keep(
+    keeper: Keeper, stop: asyncio.Event, every_s: float = SWEEPS_EVERY_S, retry_s: float = RETRIES_AFTER_S
+) -> None:
     """Sweep now and then until ``stop``; a database that is away is asked again, ever less often."""
-    retry_s = _FIRST_RETRY_S
+    tries = 0
     while not stop.is_set():
         try:
             await keeper.sweep()
-            pause_s, retry_s = every_s, _FIRST_RETRY_S
+            pause_s, tries = every_s, 0
         except (SQLAlchemyError, OSError) as error:
-            pause_s, retry_s = retry_s, min(2 * retry_s, _LAST_RETRY_S)
+            pause_s, tries = min(2**tries * retry_s, _LONGEST_RETRY_S), tries + 1
             log.warning("calls could not be erased yet", error=type(error).__name__, again_in_s=pause_s)
         try:
             async with asyncio.timeout(pause_s):
