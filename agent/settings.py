@@ -49,6 +49,19 @@ class Settings(BaseSettings):
         description="SQLAlchemy URL: sqlite+aiosqlite:///… or postgresql+psycopg://…; "
         "empty means a SQLite file in the data folder.",
     )
+    keep_recordings_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="Days after which a call's recording is removed; 0 keeps it as long as the call.",
+    )
+    keep_calls_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="Days after which all that is personal of a call is removed: recording, words, quotes, numbers, "
+        "role prompt. Its figures stay in the overview. 0 keeps calls for ever.",
+    )
 
     # The server
     host: str = Field("127.0.0.1", description="Address that `parley serve` listens on.")

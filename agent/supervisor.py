@@ -19,9 +19,9 @@ from dataclasses import asdict, dataclass
 import structlog
 from prometheus_client import multiprocess
 
+from agent.beside import working_beside
 from agent.metrics import SHARED
 from agent.restarts import Restarts
-from agent.scorer import scoring_beside
 from agent.server import listen
 from agent.settings import Settings, SettingsError
 
@@ -83,7 +83,7 @@ class Supervisor:
             first = await start(is_first=True)  # it migrates the database and makes the first user
             if first is None and not self._stopping.is_set():
                 raise SettingsError("The first worker did not start; what it said stands above.")
-            async with scoring_beside(self._settings), asyncio.TaskGroup() as group:
+            async with working_beside(self._settings), asyncio.TaskGroup() as group:
                 for process in (first, *[None] * (self._settings.workers - 1)):
                     group.create_task(self._keep(start, process))
 

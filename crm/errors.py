@@ -25,6 +25,10 @@ class CannotHold(CrmError):
     """A call that is erased already, or a hold without a reason."""
 
 
+class CannotDisclose(CrmError):
+    """A copy of what is kept of a caller that can't be written where it is wanted."""
+
+
 class CannotScore(CrmError):
     """A call without what scoring needs: a persona version, or anything said."""
 

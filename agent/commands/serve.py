@@ -49,13 +49,13 @@ def serve(
 
 
 async def _serve(settings: "Settings") -> None:
-    from agent.scorer import scoring_beside
+    from agent.beside import working_beside
     from agent.server import serving
 
     async with serving(settings) as server:
         asked = _heed_signals(server)
         await _introduce(server)
-        async with scoring_beside(settings):
+        async with working_beside(settings):
             await asked.wait()
             await server.drain(settings.drain_s)
 

@@ -39,14 +39,14 @@ def add_routes(router: APIRouter, path: str, store: CallStore, refuse: Refuse) -
         sought = readable(given) if isinstance(given, str) else ""
         if call := await _first(store, CallFilter(name=sought)):
             return RedirectResponse(f"{path}/{call.id}", 303)
-        caller = _caller(sought)
+        caller = caller_of(sought)
         if call := await _first(store, CallFilter(caller=caller)):
             return RedirectResponse(f"{path}?caller_of={call.id}", 303)
         return await refuse(request, sought, _NO_CALLER if caller else _NO_ID if _is_id(sought) else NOT_WHOLE)
 
 
-def _caller(text: str) -> str:
-    """Return a number in E.164, or an address of SIP or a client's name as it is; "" where it is neither."""
+def caller_of(text: str) -> str:
+    """Return a caller as calls have them: a number in E.164, an address of SIP or a client's name; "" for neither."""
     try:
         return e164(text)
     except BadNumber:

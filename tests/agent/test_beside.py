@@ -1,15 +1,19 @@
-"""Scoring beside `parley serve`: calls get their scores unasked, and the scorer's life ends with the server's."""
+"""Beside `parley serve`: calls get their scores and are erased unasked, by processes that end with the server."""
 
 import asyncio
 import os
 import shutil
 import signal
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from sqlalchemy import update
 
 from agent.settings import load
 from crm.call import NewCall, Turn
 from crm.store import CallStore
+from crm.tables import CallRow
 from personas.db import Database
 from personas.store import PersonaStore
 from tests.agent.exchange import TOKEN
@@ -18,11 +22,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60
 
 
-async def ended_call(database: Database) -> str:
+async def ended_call(database: Database, name: str = "CA1") -> str:
     """Log a call that has ended and has no score."""
     version = await PersonaStore(database).published("acme-help")
     calls = CallStore(database)
-    new = NewCall("twilio", "CA1", "AC1", "+15550001", "+15550100", "acme-help", version.id, "Acme help", "loopback")
+    new = NewCall("twilio", name, "AC1", "+15550001", "+15550100", "acme-help", version.id, "Acme help", "loopback")
     call_id = (await calls.open_call(new)).call.id
     turns = [Turn("caller", 0, 900, "what is the price"), Turn("agent", 1_000, 1_900, "It costs $5.")]
     await calls.finish(call_id, status="ended", outcome="caller_hung_up", turns=turns)
@@ -40,27 +44,35 @@ def lives(pid: int) -> bool:
         return False
 
 
-async def test_a_call_is_scored_unasked_and_a_killed_server_leaves_no_scorer(tmp_path: Path, furnished: Path) -> None:
+async def test_calls_are_scored_and_erased_unasked_and_a_killed_server_leaves_nobody(
+    tmp_path: Path, furnished: Path
+) -> None:
     shutil.copyfile(furnished, tmp_path / "parley.db")
     database = Database(load(data_dir=tmp_path).database)
-    call_id = await ended_call(database)
+    call_id, old = await ended_call(database), await ended_call(database, "CA2")
+    async with database.session() as session:
+        forty_days_ago = datetime.now(UTC) - timedelta(40)
+        await session.execute(update(CallRow).where(CallRow.id == old).values(created_at=forty_days_ago))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
     environment |= {"PARLEY_DATA_DIR": str(tmp_path), "PARLEY_ENGINE": "loopback", "PARLEY_TWILIO_AUTH_TOKEN": TOKEN}
+    environment["PARLEY_KEEP_CALLS_DAYS"] = "30"
     command = [sys.executable, "-m", "agent.cli", "serve", "--port", "0"]
     server = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment)
     try:
         async with asyncio.timeout(PATIENCE_S):
-            while not (scores := await CallStore(database).scores(call_id)):
+            calls = CallStore(database)
+            while not (scores := await calls.scores(call_id)) or not (await calls.call(old)).is_anonymous:
                 assert server.returncode is None
                 await asyncio.sleep(0.1)
         verdicts = {verdict.criterion_id: verdict.result for verdict in scores[0].card.verdicts}
         assert verdicts["fact:price"] == "pass"
 
-        (scorer,) = children(server.pid)
+        beside = children(server.pid)
+        assert len(beside) == 2
         server.send_signal(signal.SIGKILL)
         await server.wait()
         async with asyncio.timeout(PATIENCE_S):
-            while lives(scorer):  # noqa: ASYNC110  the process is not ours to wait for
+            while any(lives(pid) for pid in beside):  # noqa: ASYNC110  the processes are not ours to wait for
                 await asyncio.sleep(0.05)
     finally:
         if server.returncode is None:
