@@ -109,7 +109,7 @@ def _cells(row: ListedCall, versions: dict[int | None, int], zone: tzinfo) -> li
     return [
         call.id,
         *moments,
-        masked(call.from_number),
+        "erased" if call.is_anonymous else masked(call.from_number),
         call.to_number,
         call.persona_slug or "",
         versions.get(call.persona_version_id, ""),
@@ -121,6 +121,6 @@ def _cells(row: ListedCall, versions: dict[int | None, int], zone: tzinfo) -> li
         *((score.score, score.coverage, score.failed_critical) if score else ("", "", "")),
         row.onset_p50_ms,
         call.engine,
-        call.carrier_call_id,
+        "" if call.is_anonymous else call.carrier_call_id,
         "yes" if call.is_test else "",
     ]

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from starlette.responses import Response
 
-from crm.admin import live, search
+from crm.admin import keeping, live, search
 from crm.admin.conversation import grouped, shown_turns
 from crm.admin.filters import KINDS, ChosenCalls, as_csv, chosen_calls, persona_titles
 from crm.admin.live import LiveView, TypedHandoff
@@ -49,6 +49,7 @@ def section(
     _list_page(router, pages, store, personas, log)
     _call_page(router, pages, store, personas, recordings, view, log, customers)
     _recording(router, store, recordings, log)
+    keeping.add_routes(router, pages, PATH, store, recordings)
     return Section("Calls", PATH, "phone", router)
 
 

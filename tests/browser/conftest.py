@@ -28,7 +28,9 @@ from crm.call import CallEvent, JudgeWait, KnownCaller, NewCall, Outcome, Scorec
 from crm.customer import Customer
 from crm.customers import Customers, Put
 from crm.dynamics import dynamics_of
+from crm.erasure import Erasures, Whose
 from crm.floor import ipus
+from crm.holds import Holds
 from crm.recordings import Recordings
 from crm.store import CallStore
 from crm.tables import CallRow
@@ -279,6 +281,10 @@ async def _seed(personas: PersonaStore, calls: CallStore, recordings: Recordings
     ids["long"] = await seeder.long(dental)
     ids |= await _seed_customers(Customers(calls.database))
     ids["unjudged"] = await seeder.unjudged(dental)
+    ids["held"] = await seeder.left("CAheld", others[4])
+    await Holds(calls.database).hold(ids["held"], "dispute 2026-17", "admin")
+    ids["erased"] = await seeder.left("CAerased", others[5])
+    await Erasures(calls.database, recordings).erase(Whose(ids["erased"]))
     for minutes, name in enumerate(("live", "whole", "refused", "lost", "ending")):
         await seeder.move(ids[name], 4 + 9 * minutes)
     return ids
@@ -383,6 +389,14 @@ class _Seeder:
         await self._calls.save_score(call_id, version.id, card, JudgeWait(datetime.now(UTC), 0))
         await self.move(call_id, 4_100)
         return call_id
+
+    async def left(self, carrier_call_id: str, version: PersonaVersion) -> str:
+        """Log an old call whose caller left a message."""
+        await self.ended(carrier_call_id, version, minutes_ago=5_000, score=0.9)
+        call = await self._calls.call_by_carrier_id("twilio", carrier_call_id)
+        assert call is not None
+        await self._calls.save_voicemail(call.id, "https://api.twilio.com/2010-04-01/Accounts/AC1/Recordings/RE1")
+        return call.id
 
     async def move(self, call_id: str, minutes_ago: int) -> None:
         at = datetime.now(UTC) - timedelta(minutes=minutes_ago)
