@@ -76,7 +76,7 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     _check_data_dir(settings.data_dir)
     database = Database(settings.database)
     personas, calls = PersonaStore(database), CallStore(database)
-    recordings, metrics = Recordings(settings.data_dir / "recordings"), GatewayMetrics()
+    recordings, metrics = Recordings(settings.data_dir / "recordings"), GatewayMetrics(settings.data_dir)
     admission = Admission(LoopLag(on_lag=metrics.lag), settings.max_loop_lag_ms)
     live, own_voice = LiveCalls(metrics.count), OwnVoice(settings.tts)
     neighbours = LiveNeighbours(live, settings.data_dir / "live", calls.gateway)

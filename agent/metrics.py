@@ -8,8 +8,11 @@ prometheus-client keeps the values in files of that folder.
 
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -32,9 +35,13 @@ _ALARMS = frozenset(
 
 
 class GatewayMetrics:
-    """One process's figures; ``text`` is what ``/metrics`` answers, for all workers of the port."""
+    """One process's figures; ``text`` is what ``/metrics`` answers, for all workers of the port.
 
-    def __init__(self) -> None:
+    ``data_dir`` is the folder whose disk is looked at.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
         registry = CollectorRegistry()
         self._registry = registry
         self._live = Gauge("parley_calls_live", "Calls connected now.", registry=registry, multiprocess_mode="livesum")
@@ -59,6 +66,9 @@ class GatewayMetrics:
         self._gaps = Counter("parley_line_gaps", "Holes in the callers' audio, filled with silence.", registry=registry)
         self._shed = Counter("parley_shed_seconds", "Silence of the agent not sent.", registry=registry)
         self._alarms = Counter("parley_call_alarms", "Alarms of calls, by kind.", ["kind"], registry=registry)
+        disk = {"registry": registry, "multiprocess_mode": "mostrecent"}
+        self._free = Gauge("parley_data_free_bytes", "Room left for recordings on the data folder's disk.", **disk)
+        self._size = Gauge("parley_data_size_bytes", "Size of the data folder's disk.", **disk)
         self._connected: set[str] = set()
 
     def lag(self, lag_ms: float) -> None:
@@ -86,6 +96,10 @@ class GatewayMetrics:
 
     def text(self) -> bytes:
         """Return the figures in Prometheus' text format; reads files where there are several workers."""
+        with suppress(OSError):
+            disk = shutil.disk_usage(self._data_dir)
+            self._free.set(disk.free)
+            self._size.set(disk.total)
         if SHARED not in os.environ:
             return generate_latest(self._registry)
         everyone = CollectorRegistry()

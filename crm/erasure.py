@@ -226,16 +226,17 @@ async def _plan(session: AsyncSession, whose: Whose) -> Plan:
         raise UnknownCall(_NOTHING_OF_CALLER if whose.number else _NO_CALL)
     held = list(await session.scalars(select(CallRow.hold).where(kept, CallRow.hold.is_not(None))))
     going_on = await session.scalar(select(func.count()).where(not_gone, CallRow.hold.is_(None)))
-    return Plan(calls, recordings, tuple(messages), has_profile, _obstacle(held, going_on or 0))
+    return Plan(calls, recordings, tuple(messages), has_profile, _obstacle(calls, held, going_on or 0))
 
 
 _NO_CALL = "There is no call with this id, or it is erased already."
 _NOTHING_OF_CALLER = "Nothing is kept of this caller."
 
 
-def _obstacle(held: Sequence[Any], going_on: int) -> str:
+def _obstacle(calls: int, held: Sequence[Any], going_on: int) -> str:
     if held:
-        number = "This call is" if len(held) == 1 else f"{len(held)} of these calls are"
+        of_many = "One of these calls is" if len(held) == 1 else f"{len(held)} of these calls are"
+        number = "This call is" if calls == 1 else of_many
         reasons = "; ".join(sorted({each["reason"].rstrip(".") for each in held}))
         return f"{number} on hold: {reasons}. Release the hold first."
     if going_on:

@@ -1,6 +1,8 @@
 """What Prometheus sees of calls that were really made, and who may see it."""
 
 import asyncio
+import shutil
+from pathlib import Path
 
 import httpx
 import pytest
@@ -42,8 +44,8 @@ async def test_calls_and_webhooks_are_counted(open_exchange: Open) -> None:
     assert value(after, "parley_loop_lag_seconds_count") > 0
 
 
-def test_a_calls_figures_and_alarms_are_summed() -> None:
-    metrics = GatewayMetrics()
+def test_a_calls_figures_and_alarms_are_summed(tmp_path: Path) -> None:
+    metrics = GatewayMetrics(tmp_path)
     metrics.count("c", CallStarted("slug", "Title"))
     metrics.count("c", Noted("line_lossy", 5, "much"))
     metrics.count("c", Noted("digit", 5))
@@ -56,6 +58,15 @@ def test_a_calls_figures_and_alarms_are_summed() -> None:
     assert value(text, 'parley_playout_backlog_seconds_bucket{le="0.1"}') == 1
     assert value(text, 'parley_call_alarms_total{kind="line_lossy"}') == 1
     assert "digit" not in text
+
+
+def test_the_room_on_the_disk_is_told(tmp_path: Path) -> None:
+    text = GatewayMetrics(tmp_path).text().decode()
+    disk = shutil.disk_usage(tmp_path)
+    assert value(text, "parley_data_size_bytes") == disk.total
+    assert 0 < value(text, "parley_data_free_bytes") < disk.total
+    text = GatewayMetrics(tmp_path / "gone").text().decode()  # a disk that is not mounted hides no other figure
+    assert "parley_calls_live 0.0" in text
 
 
 async def test_metrics_may_ask_for_a_token(open_exchange: Open) -> None:
