@@ -100,10 +100,16 @@ class CallRecorder:
         threading.Thread(target=self._finish, args=args, name=f"recorder-{self.call_id[:8]}", daemon=True).start()
         try:
             end = await asyncio.shield(asyncio.wrap_future(made))
-            if await save_end(self._store, self._recordings, self.call_id, end):
+            _ends[self.call_id] = (self._store, self._recordings, end)
+            if await _save(self.call_id):
                 await save_unsaved(self._store, self._recordings)
+                for earlier in list(_ends):
+                    if earlier in _ends:
+                        await _save(earlier)
             else:
                 log.warning("call's end is kept on the disk until the database is back", call_id=self.call_id)
+        except OSError as error:
+            log.error("call's end waits in memory for room on the disk", call_id=self.call_id, reason=error.strerror)
         except Exception as error:  # a call never fails by its log
             log.error("call's end could not be logged with its turns", call_id=self.call_id, error=type(error).__name__)
             await self._save_bare_end(outcome, reason, duration_ms, handoff)
@@ -214,3 +220,15 @@ class _Keeper:
 
 
 _keeper = _Keeper()
+_ends: dict[str, tuple[CallStore, Recordings, CallEnd]] = {}
+"""Ends that neither the database nor the disk has taken yet: the next call that ends tries them again."""
+
+
+async def _save(call_id: str) -> bool:
+    """Save an end as ``save_end`` does; one that nothing takes stays."""
+    store, recordings, end = _ends.pop(call_id)
+    try:
+        return await save_end(store, recordings, call_id, end)
+    except OSError:
+        _ends[call_id] = (store, recordings, end)
+        raise

@@ -176,6 +176,30 @@ async def test_a_locked_database_loses_nothing(
     await impatient.close()
 
 
+async def test_an_end_that_nothing_takes_is_logged_once_there_is_room(
+    database: Database, store: CallStore, recordings: Recordings, live: Call, new_call
+):
+    """The database and the disk are full; here a table is away, and a file is where a folder should be."""
+    recorder = CallRecorder(live.id, store, recordings)
+    recorder.caller_audio(0, speech(1_000))
+    recorder.caller_word(0, 900, "hello")
+    next_call = await store.claim("CA2", "AC1", (await store.open_call(new_call("CA2"))).nonce)
+    recorder.flush()
+    in_the_way = recordings.folder / "unsaved"
+    in_the_way.write_text("")
+    async with database.session() as session:
+        await session.execute(text("ALTER TABLE turns RENAME TO away"))
+    await recorder.finish("caller_hung_up")
+    assert (await store.call(live.id)).status == "live"
+    in_the_way.unlink()
+    async with database.session() as session:
+        await session.execute(text("ALTER TABLE away RENAME TO turns"))
+    await CallRecorder(next_call.id, store, recordings).finish("caller_hung_up")
+    assert (await store.call(live.id)).outcome == "caller_hung_up"
+    assert [turn.text for turn in await store.turns(live.id)] == ["hello"]
+    assert not recordings.journal(live.id).exists()
+
+
 async def test_a_folder_that_cannot_be_written_does_not_stop_the_call(store: CallStore, tmp_path: Path, live: Call):
     (tmp_path / "blocked").write_text("a file, where the folder should be")
     recorder = CallRecorder(live.id, store, Recordings(tmp_path / "blocked"))
