@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from sqlalchemy import ColumnElement, delete, false, func, or_, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from crm.call import Erasure
 from crm.erasure import BATCH, Done, Erasures, may_go
@@ -94,13 +94,19 @@ class Keeper:
 
     async def _over_time(self, erasing: Erasure, due: Callable[[], ColumnElement[bool]]) -> Done:
         done = Done()
+        query = select(CallRow.id, CallRow.recording).order_by(CallRow.created_at).limit(BATCH)
         while True:
-            query = select(CallRow.id).where(due(), may_go()).order_by(CallRow.created_at).limit(BATCH)
             async with self._database.session() as session:
-                ids = (await session.scalars(query)).all()
-            if not ids:
+                found = (await session.execute(query.where(due(), may_go()))).all()
+            if not found:
                 return done
-            await self._erasures.mark(ids, erasing, due(), may_go())
+            ids = [call_id for call_id, _ in found]
+            try:
+                await self._erasures.mark(ids, erasing, due(), may_go())
+            except OperationalError:  # a full disk takes no mark: what is due anyway makes room for it
+                doomed = [Doomed(call_id, recording, erasing) for call_id, recording in found]
+                await asyncio.to_thread(remove_files, self._recordings, doomed)
+                await self._erasures.mark(ids, erasing, due(), may_go())
             done += await self._erasures.complete(ids)
 
     async def _again_after_restore(self) -> None:

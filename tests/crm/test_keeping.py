@@ -2,19 +2,23 @@
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, insert, select, text
 
-from crm.erasure import Whose
-from crm.keeping import Due, keep
+from crm import keeping, removal
+from crm.erasure import Erasures, Whose
+from crm.keeping import Due, Keeper, Limits, keep
 from crm.store import CallStore
 from crm.tables import CallRow, TurnRow
+from personas.db import Database
 from tests.crm.keeping import ANN, BOB, SECRET, Archive
 from tests.crm.test_erasure import figures
 
@@ -149,6 +153,30 @@ async def test_files_of_a_foreign_owner_are_told(archive: Archive, tmp_path: Pat
     assert (await archive.store.call(call_id)).erasing == "call"
     path.parent.chmod(0o755)
     assert (await keeper.sweep()).calls == 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_full_disk_is_given_room(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database takes no mark until files are gone; here another holds it until then."""
+    await archive.call("CA1", days_ago=40)
+    impatient = Database(str(archive.database.url))
+    async with impatient.engine.connect() as connection:
+        await connection.execute(text("PRAGMA busy_timeout=50"))
+    keeper = Keeper(Erasures(impatient, archive.recordings, rests=0), Limits(30))
+    holder = sqlite3.connect(archive.database.url.database or "", check_same_thread=False, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+
+    def remove_files(*given: Any) -> dict[str, str]:
+        stuck = removal.remove_files(*given)
+        if holder.in_transaction:
+            holder.rollback()
+        return stuck
+
+    monkeypatch.setattr(keeping, "remove_files", remove_files)
+    assert (await keeper.sweep()).calls == 1
+    assert not archive.files()
+    holder.close()
+    await impatient.close()
 
 
 @contextmanager
