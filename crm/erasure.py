@@ -115,7 +115,7 @@ class Erasures:
                 await session.execute(asked.values(erasing="request"))
                 if (plan := await _plan(session, whose)).obstacle:
                     raise CannotErase(plan.obstacle)
-                await session.execute(delete(CustomerRow).where(CustomerRow.phone_number == whose.number))
+                await session.execute(delete(CustomerRow).where(_customer(whose.number)))
                 marked = await session.scalars(select(CallRow.id).where(whose.calls(), CallRow.erasing == "request"))
         except CannotErase:
             if customer:
@@ -188,7 +188,7 @@ class Erasures:
         if not number:
             return ""
         async with self.database.session() as session:
-            found = await session.scalar(select(CustomerRow.id).where(CustomerRow.phone_number == number))
+            found = await session.scalar(select(CustomerRow.id).where(_customer(number)))
         if found is None:
             return ""
         await asyncio.to_thread(bury, self.recordings, [f"customer-{found}"], datetime.now(UTC))
@@ -214,13 +214,17 @@ def _anonymous() -> dict[str, Any]:
     }
 
 
+def _customer(number: str) -> ColumnElement[bool]:
+    return CustomerRow.phone_number == number
+
+
 async def _plan(session: AsyncSession, whose: Whose) -> Plan:
     kept = whose.calls() & CallRow.erased.not_in(_GONE)
     not_gone = kept & ~may_go()
     counts = select(func.count(), func.count(case((CallRow.recording != "", 1)))).where(kept)
     calls, recordings = (await session.execute(counts)).one()
     messages = await session.scalars(select(CallRow.voicemail).where(kept, CallRow.voicemail != ""))
-    profile = select(func.count()).where(CustomerRow.phone_number == whose.number)
+    profile = select(func.count()).select_from(CustomerRow).where(_customer(whose.number))
     has_profile = bool(whose.number and await session.scalar(profile))
     if not calls and not has_profile:
         raise UnknownCall(_NOTHING_OF_CALLER if whose.number else _NO_CALL)

@@ -74,6 +74,8 @@ class Recordings:
         found = _peaks(read_tracks(path), n)
         with suppress(OSError):  # a full disk: next time again
             write_whole(kept, json.dumps(found))
+            if not path.exists():  # erased meanwhile
+                kept.unlink(missing_ok=True)
         return found
 
     def journal(self, call_id: str) -> Path:

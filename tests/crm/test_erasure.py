@@ -5,13 +5,14 @@ import signal
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, text
 
 from crm.analytics import Analytics
 from crm.call import CallFilter, Scorecard, Turn
-from crm.erasure import Erasures, Whose
+from crm.erasure import Erasures, Whose, _anonymous
 from crm.errors import CannotErase, CannotHold, CannotScore, UnknownCall
 from crm.store import CallStore
+from crm.tables import CallRow
 from personas.db import Base
 from tests.crm.keeping import ANN, BOB, SECRET, Archive
 from tests.crm.killing import STEPS, kill_at
@@ -59,6 +60,32 @@ async def test_a_caller_leaves_no_trace_and_the_figures_stay(archive: Archive) -
         await archive.erasures.erase(Whose(number=ANN))
     await archive.erasures.erase(Whose(number=BOB))
     assert await archive.traces(SECRET) == []
+
+
+def test_every_column_is_decided() -> None:
+    """Who adds a column, or a table about calls, says here whether it stays when a call is erased."""
+    identity = {"id", "carrier", "to_number", "part", "continues", "created_at", "answered_at", "ended_at", "is_test"}
+    counted = {"persona_slug", "persona_version_id", "persona_title", "engine", "duration_ms", "turn_count"}
+    counted |= {"timing", "dynamics", "scored_at", "score", "coverage", "failed_critical", "handoff_result"}
+    state = {"erasing", "erased", "erased_at"}
+    assert {column.name for column in CallRow.__table__.columns} == identity | counted | state | set(_anonymous())
+    about_calls = {
+        table.name
+        for table in Base.metadata.sorted_tables
+        if {key.column.table.name for key in table.foreign_keys} & {"calls", "scores"}
+    }
+    wiped, stay = {"turns", "call_nonces", "call_events", "verdicts"}, {"calls", "transfers", "scores"}
+    assert about_calls == wiped | stay
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_sqlite_keeps_nothing_in_free_pages(archive: Archive, tmp_path: Path) -> None:
+    for number in range(20):
+        await archive.call(f"CA{number}")
+    await archive.erasures.erase(Whose(number=ANN))
+    async with archive.database.session() as session:
+        await session.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+    assert SECRET.encode() not in (tmp_path / "parley.db").read_bytes()
 
 
 async def test_a_call_goes_with_all_its_parts_and_no_other(archive: Archive) -> None:

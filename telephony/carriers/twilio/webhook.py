@@ -17,6 +17,10 @@ from telephony.errors import BadSignature, BadWebhook
 
 SIGNATURE_HEADER = "x-twilio-signature"
 _SOCKET_SCHEMES = {"https": ("wss", "https"), "http": ("ws", "http")}
+_WITHHELD_WORDS = ("anonymous", "unavailable", "restricted", "unknown", "blocked")
+_KEYS = str.maketrans("abcdefghijklmnopqrstuvwxyz", "22233344455566677778889999")
+# Also spelled on a telephone's keys: +266696687 is ANONYMOUS, and would pass for one person who calls very often.
+_WITHHELD = frozenset(_WITHHELD_WORDS) | {f"+{word.translate(_KEYS)}" for word in _WITHHELD_WORDS}
 _DEFAULT_PORTS = {"https": 443, "wss": 443, "http": 80, "ws": 80}
 
 
@@ -135,10 +139,10 @@ def _sid(form: Mapping[str, str], name: str) -> str:
 
 
 def _number(form: Mapping[str, str], name: str, *, required: bool = False) -> str:
-    """E.164, a SIP address or a client name; anonymous callers come without a number or with a word for it."""
+    """E.164, a SIP address or a client name; of callers who withheld their number, nothing."""
     value = form.get(name, "").strip()
     if required and not value:
         raise BadWebhook(f"The webhook lacks {name}; is it Twilio's voice webhook?")
     if len(value) > 256 or not value.isprintable():
         raise BadWebhook(f"The webhook's {name} is not a telephone number.")
-    return "" if value.lower() in {"anonymous", "unavailable", "restricted", "unknown"} else value
+    return "" if value.lower() in _WITHHELD else value
