@@ -16,6 +16,7 @@ import structlog
 from fastapi import FastAPI
 from starlette.datastructures import State
 
+from agent import messages
 from agent.call import Switchboard
 from agent.customer_lookup import CustomerLookup
 from agent.duplex import DuplexEngine, load_engine
@@ -38,6 +39,7 @@ from crm.admin import pages as call_pages
 from crm.admin.live import LiveView
 from crm.analytics import Analytics
 from crm.customers import Customers
+from crm.erasure import RemoveMessage
 from crm.recorder import recover_lost_calls
 from crm.recordings import Recordings
 from crm.store import CallStore
@@ -51,7 +53,6 @@ from personas.sso import Provider, role_map
 from personas.store import PersonaStore
 from telephony.carrier import CallHandler, Carrier
 from telephony.carriers.browser import BrowserCarrier
-from telephony.carriers.twilio.carrier import TwilioCarrier
 from telephony.limits import LineLimits
 from telephony.routes import telephony_router
 
@@ -82,7 +83,7 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     neighbours = LiveNeighbours(live, settings.data_dir / "live", calls.gateway)
     lookup = _lookup(settings)
     engine = engine or load_engine(settings.engine, settings.engine_options())
-    carrier = TwilioCarrier(settings.origin, settings.auth_tokens, settings.twilio_account_sid, settings.twilio_api_url)
+    carrier = messages.twilio(settings)
     board = Switchboard(
         engine=engine,
         personas=personas,
@@ -108,15 +109,15 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     app.state = State(state)
     _mount_lines(app, settings, metrics, (carrier, desk), (browsers, tests))
     Health(database, engine, desks, admission, metrics, settings.metrics_token.get_secret_value()).mount(app)
-    sections = _sections(app.state, LiveDesk(live, neighbours, calls, personas, carrier))
+    sections = _sections(app.state, LiveDesk(live, neighbours, calls, personas, carrier), messages.remover(carrier))
     _mount_console(app, settings, secret, sections, tests.dial)
     return app
 
 
-def _sections(state: State, view: LiveView) -> list[Section]:
+def _sections(state: State, view: LiveView, remove_message: RemoveMessage | None) -> list[Section]:
     customers = Customers(state.database)
     return [
-        call_pages.section(state.calls, state.personas, state.recordings, view, customers),
+        call_pages.section(state.calls, state.personas, state.recordings, view, customers, remove_message),
         overview.section(Analytics(state.database), state.personas),
         customer_pages.section(customers, state.calls, state.personas),
     ]

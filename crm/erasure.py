@@ -1,6 +1,6 @@
 """What is personal of a call goes; what is counted stays.
 
-somebody asks, or its time is over ─▶ mark ─▶ files, tombstone ─▶ rows
+somebody asks, or its time is over ─▶ mark ─▶ message at the carrier, files, tombstone ─▶ rows
 
 A process that is killed in between leaves the mark, from which the next sweep goes on. Any number of processes may do
 the same at once: each step is done by whoever comes first and harmless for the others.
@@ -8,7 +8,7 @@ the same at once: each step is done by whoever comes first and harmless for the 
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -28,6 +28,8 @@ from personas.db import Database
 BATCH = 100
 """Calls that are wiped in one transaction, a few milliseconds long: calls that live write to the same tables."""
 
+_MOST_REFUSALS = 3
+RemoveMessage = Callable[[str], Awaitable[str]]
 # The caller may be with a human, or on the way to one.
 _ON_THE_LINE: tuple[HandoffResult, ...] = ("dialling", "taken", "answered")
 _GONE = ("call", "request")
@@ -58,12 +60,14 @@ class Whose:
 class Plan:
     """What erasing would remove. ``obstacle`` says why it can't be done, empty if it can.
 
-    ``messages`` are addresses of voicemail, which lies at the carrier and is not ours to remove.
+    ``messages`` are the addresses of those that callers left at the carrier; ``takes_messages`` says whether they go
+    too, or have to be removed there by hand.
     """
 
     calls: int
     recordings: int
     messages: tuple[str, ...]
+    takes_messages: bool
     has_profile: bool
     obstacle: str
 
@@ -84,12 +88,20 @@ class Done:
 class Erasures:
     """Erases calls of one database and its folder of recordings. Methods raise SQLAlchemy's errors.
 
-    Between two batches it rests for ``rests`` times as long as the one before took.
+    ``remove_message(address)`` removes a message at the carrier and returns why it can't be removed, "" if it is gone;
+    without it they stay there. Between two batches it rests for ``rests`` times as long as the one before took.
     """
 
-    def __init__(self, database: Database, recordings: Recordings, rests: float = 1.0) -> None:
+    def __init__(
+        self,
+        database: Database,
+        recordings: Recordings,
+        remove_message: RemoveMessage | None = None,
+        rests: float = 1.0,
+    ) -> None:
         self.database = database
         self.recordings = recordings
+        self._remove_message = remove_message
         self._rests = rests
 
     async def plan(self, whose: Whose) -> Plan:
@@ -99,7 +111,7 @@ class Erasures:
             UnknownCall: there is no such call, or nothing is known of this caller.
         """
         async with self.database.session() as session:
-            return await _plan(session, whose)
+            return await self._plan(session, whose)
 
     async def erase(self, whose: Whose) -> Done:
         """Erase a call with all its parts, or all that is known of a caller.
@@ -113,11 +125,11 @@ class Erasures:
             async with self.database.session() as session:
                 asked = update(CallRow).where(whose.calls(), CallRow.erased.not_in(_GONE), may_go())
                 await session.execute(asked.values(erasing="request"))
-                if (plan := await _plan(session, whose)).obstacle:
+                if (plan := await self._plan(session, whose)).obstacle:
                     raise CannotErase(plan.obstacle)
                 await session.execute(delete(CustomerRow).where(_customer(whose.number)))
                 marked = await session.scalars(select(CallRow.id).where(whose.calls(), CallRow.erasing == "request"))
-        except CannotErase:
+        except Exception:
             if customer:
                 await asyncio.to_thread(exhume, self.recordings, customer)
             raise
@@ -145,13 +157,43 @@ class Erasures:
     async def _complete(self, which: ColumnElement[bool]) -> Done:
         began_s = time.monotonic()
         batch = await self._marked(which)
-        stuck = await asyncio.to_thread(self._remove, batch)
+        stuck = await self._remove_messages(batch)
+        stuck |= await asyncio.to_thread(self._remove, [each for each in batch if each.id not in stuck])
         freed = [each for each in batch if each.id not in stuck]
         await self._wipe([each.id for each in freed if each.erasing == "recording"], {"recording": ""})
         await self._wipe([each.id for each in freed if each.erasing != "recording"], _anonymous())
         await asyncio.sleep(self._rests * (time.monotonic() - began_s))
         calls = sum(each.erasing != "recording" for each in freed)
         return Done(calls, sum(bool(each.recording) for each in freed), tuple(stuck.items()))
+
+    async def _plan(self, session: AsyncSession, whose: Whose) -> Plan:
+        kept = whose.calls() & CallRow.erased.not_in(_GONE)
+        not_gone = kept & ~may_go()
+        counts = select(func.count(), func.count(case((CallRow.recording != "", 1)))).where(kept)
+        calls, recordings = (await session.execute(counts)).one()
+        messages = await session.scalars(select(CallRow.voicemail).where(kept, CallRow.voicemail != ""))
+        profile = select(func.count()).select_from(CustomerRow).where(_customer(whose.number))
+        has_profile = bool(whose.number and await session.scalar(profile))
+        if not calls and not has_profile:
+            raise UnknownCall(_NOTHING_OF_CALLER if whose.number else _NO_CALL)
+        held = list(await session.scalars(select(CallRow.hold).where(kept, CallRow.hold.is_not(None))))
+        going_on = await session.scalar(select(func.count()).where(not_gone, CallRow.hold.is_(None)))
+        obstacle = _obstacle(calls, held, going_on or 0)
+        takes_messages = self._remove_message is not None
+        return Plan(calls, recordings, tuple(messages), takes_messages, has_profile, obstacle)
+
+    async def _remove_messages(self, batch: Sequence[Doomed]) -> dict[str, str]:
+        stuck: dict[str, str] = {}
+        if self._remove_message is None:
+            return stuck
+        why = ""
+        for each in batch:
+            if each.voicemail and each.erasing != "recording":
+                if len(stuck) < _MOST_REFUSALS:  # each may take seconds where the carrier is away
+                    why = await self._remove_message(each.voicemail)
+                if why:
+                    stuck[each.id] = f"The caller's message can't be removed at the carrier: {why}"
+        return stuck
 
     def _remove(self, batch: Sequence[Doomed]) -> dict[str, str]:
         stuck = remove_files(self.recordings, batch)
@@ -163,7 +205,8 @@ class Erasures:
         return stuck
 
     async def _marked(self, which: ColumnElement[bool]) -> list[Doomed]:
-        query = select(CallRow.id, CallRow.recording, CallRow.erasing).where(CallRow.erasing.in_(("recording", *_GONE)))
+        query = select(CallRow.id, CallRow.recording, CallRow.erasing, CallRow.voicemail)
+        query = query.where(CallRow.erasing.in_(("recording", *_GONE)))
         async with self.database.session() as session:
             found = await session.execute(query.where(which).order_by(CallRow.id).limit(BATCH))
             return [Doomed(*each) for each in found]
@@ -216,21 +259,6 @@ def _anonymous() -> dict[str, Any]:
 
 def _customer(number: str) -> ColumnElement[bool]:
     return CustomerRow.phone_number == number
-
-
-async def _plan(session: AsyncSession, whose: Whose) -> Plan:
-    kept = whose.calls() & CallRow.erased.not_in(_GONE)
-    not_gone = kept & ~may_go()
-    counts = select(func.count(), func.count(case((CallRow.recording != "", 1)))).where(kept)
-    calls, recordings = (await session.execute(counts)).one()
-    messages = await session.scalars(select(CallRow.voicemail).where(kept, CallRow.voicemail != ""))
-    profile = select(func.count()).select_from(CustomerRow).where(_customer(whose.number))
-    has_profile = bool(whose.number and await session.scalar(profile))
-    if not calls and not has_profile:
-        raise UnknownCall(_NOTHING_OF_CALLER if whose.number else _NO_CALL)
-    held = list(await session.scalars(select(CallRow.hold).where(kept, CallRow.hold.is_not(None))))
-    going_on = await session.scalar(select(func.count()).where(not_gone, CallRow.hold.is_(None)))
-    return Plan(calls, recordings, tuple(messages), has_profile, _obstacle(calls, held, going_on or 0))
 
 
 _NO_CALL = "There is no call with this id, or it is erased already."

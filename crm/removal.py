@@ -29,6 +29,7 @@ class Doomed(NamedTuple):
     id: str
     recording: str
     erasing: Erasure
+    voicemail: str = ""
 
 
 def remove_files(recordings: Recordings, calls: Iterable[Doomed]) -> dict[str, str]:

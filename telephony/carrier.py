@@ -250,6 +250,14 @@ class Carrier(Protocol):
         """
         ...
 
+    async def remove_message(self, address: str) -> bool:
+        """Remove a message that a caller left, by ``NextAsked.recording_url``; False if it is gone, or as ``hang_up``.
+
+        Raises:
+            telephony.errors.CarrierUnavailable: the API could not be reached or refused.
+        """
+        ...
+
     async def hang_up(self, call_id: str) -> bool:
         """End a live call through the carrier's API; False if it was gone already or no credentials are set.
 

@@ -119,6 +119,7 @@ class _Records:
 
 @contextlib.asynccontextmanager
 async def _opened() -> AsyncIterator[_Records]:
+    from agent import messages
     from agent.settings import settings
     from crm.disclosure import Disclosure
     from crm.erasure import Erasures
@@ -131,7 +132,7 @@ async def _opened() -> AsyncIterator[_Records]:
     chosen = settings()
     recordings = Recordings(chosen.data_dir / "recordings")
     async with migrate.opened(chosen.database) as database:
-        erasures = Erasures(database, recordings)
+        erasures = Erasures(database, recordings, messages.remover(messages.twilio(chosen)))
         keeper = Keeper(erasures, Limits(chosen.keep_calls_days, chosen.keep_recordings_days))
         yield _Records(erasures, keeper, Holds(database), Disclosure(CallStore(database), recordings))
 
@@ -205,7 +206,10 @@ def _due(due: "Due") -> str:
 def _planned(plan: "Plan") -> str:
     profile = ", the customer's profile" if plan.has_profile else ""
     lines = [f"Goes: {_count(plan.calls, 'call')} (parts counted), {_count(plan.recordings, 'recording')}{profile}."]
-    lines += [f"Stays at the carrier, for you to remove there: the message {each}" for each in plan.messages]
+    if plan.takes_messages and plan.messages:
+        lines.append(f"Goes at the carrier: {_count(len(plan.messages), 'message')}.")
+    elif plan.messages:
+        lines += [f"Stays at the carrier, for you to remove there: the message {each}" for each in plan.messages]
     return "\n".join(lines)
 
 

@@ -15,16 +15,15 @@ from crm.disclosure import Disclosure
 from crm.erasure import Erasures, Plan, Whose
 from crm.errors import CannotErase, CannotHold, UnknownCall
 from crm.holds import Holds
-from crm.recordings import Recordings
 from crm.store import CallStore
 from personas.admin.rendering import Pages
 
 
-def add_routes(router: APIRouter, pages: Pages, path: str, store: CallStore, recordings: Recordings) -> None:
+def add_routes(router: APIRouter, pages: Pages, path: str, store: CallStore, erasures: Erasures) -> None:
     """Add the pages and buttons below ``path``, that of the calls."""
     _holding(router, path, Holds(store.database))
-    _erasing(router, pages, path, store, Erasures(store.database, recordings))
-    disclosure = Disclosure(store, recordings)
+    _erasing(router, pages, path, store, erasures)
+    disclosure = Disclosure(store, erasures.recordings)
 
     @router.get(path + "/{call_id}/caller.zip")
     async def copy(request: Request, call_id: str) -> Response:

@@ -17,6 +17,7 @@ from crm.admin.live import LiveView, TypedHandoff
 from crm.admin.words import OUTCOMES, STATUSES, delay_parts, event_words, figures, in_words, masked, onsets
 from crm.call import Call, CallPage
 from crm.customers import Customers
+from crm.erasure import Erasures, RemoveMessage
 from crm.errors import BadCursor, RecordingUnavailable, UnknownCall
 from crm.phone_numbers import is_e164
 from crm.recordings import Recordings
@@ -39,17 +40,18 @@ def section(
     recordings: Recordings,
     view: LiveView | None = None,
     customers: Customers | None = None,
+    remove_message: RemoveMessage | None = None,
 ) -> Section:
     """Return the section "Calls" for ``personas.admin.console.mount``; without ``view`` live calls only say so.
 
-    With ``customers`` a call's page leads to that of its caller.
+    With ``customers`` a call's page leads to that of its caller. ``remove_message`` is as in ``crm.erasure.Erasures``.
     """
     router, pages = APIRouter(), Pages("crm")
     log = AuditLog(store.database)
     _list_page(router, pages, store, personas, log)
     _call_page(router, pages, store, personas, recordings, view, log, customers)
     _recording(router, store, recordings, log)
-    keeping.add_routes(router, pages, PATH, store, recordings)
+    keeping.add_routes(router, pages, PATH, store, Erasures(store.database, recordings, remove_message))
     return Section("Calls", PATH, "phone", router)
 
 

@@ -8,6 +8,7 @@ from crm.call import NewCall
 from crm.store import CallStore
 from personas.db import Database
 from tests.personas.conftest import cheap_hashing as cheap_hashing
+from tests.telephony.conftest import run_app as run_app
 
 
 @pytest.fixture

@@ -5,15 +5,19 @@ import signal
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, insert, select, text
+from fastapi import FastAPI, Response
+from sqlalchemy import delete, insert, select, text, update
 
+from agent.messages import remover
 from crm.analytics import Analytics
 from crm.call import CallFilter, Scorecard, Turn
 from crm.erasure import Erasures, Whose, _anonymous
 from crm.errors import CannotErase, CannotHold, CannotScore, UnknownCall
+from crm.keeping import Keeper, Limits
 from crm.store import CallStore
 from crm.tables import CallRow
 from personas.db import Base
+from telephony.carriers.twilio import TwilioCarrier
 from tests.crm.keeping import ANN, BOB, SECRET, Archive
 from tests.crm.killing import STEPS, kill_at
 
@@ -165,6 +169,31 @@ async def test_a_killed_erasure_is_finished_by_the_next_sweep(archive: Archive, 
     assert await archive.traces(SECRET, ANN, "CA1", "CA2") == []
     assert await figures(archive) == before
     assert len(list((archive.recordings.folder / "erased").iterdir())) == 3
+
+
+async def test_messages_at_the_carrier_go_first_and_are_asked_for_again(archive: Archive, run_app) -> None:
+    """An address that is not at hand any more could never be removed, so its call waits for it."""
+    carrier, statuses, asked = FastAPI(), [500, 404, 204], []
+
+    @carrier.delete("/2010-04-01/Accounts/AC1/Recordings/{recording}.json")
+    async def remove(recording: str) -> Response:
+        asked.append(recording)
+        return Response(status_code=statuses.pop(0))
+
+    left, other = await archive.call("CA1"), await archive.call("CA2", BOB)
+    address = f"https://api.twilio.com/2010-04-01/Accounts/AC1/Recordings/RE{SECRET.encode().hex():0<32.32}"
+    async with archive.database.session() as session:
+        await session.execute(update(CallRow).values(voicemail=address))
+    twilio = TwilioCarrier("https://a.example", ["t"], "AC1", run_app(carrier))
+    erasures = Erasures(archive.database, archive.recordings, remover(twilio), rests=0)
+    assert (await erasures.plan(Whose(left))).takes_messages
+    ((stuck, why),) = (await erasures.erase(Whose(left))).stuck
+    assert (stuck, "at the carrier: Twilio did not say" in why) == (left, True)
+    assert (await archive.store.call(left)).voicemail == address
+    assert (await Keeper(erasures, Limits()).sweep()).calls == 1
+    assert (await erasures.erase(Whose(other))).calls == 1
+    assert asked == [address[-34:]] * 3
+    assert await archive.traces(address) == []
 
 
 async def test_what_comes_too_late_brings_nothing_back(archive: Archive) -> None:

@@ -144,6 +144,7 @@ async def test_hanging_up_without_credentials_does_nothing(case):
     assert case.deaf.can_call is False
     assert await case.deaf.hang_up(case.call_id) is False
     assert await case.deaf.redirect(case.call_id) is False
+    assert await case.deaf.remove_message("https://api.example/Recordings/RE1") is False
     with pytest.raises(CarrierUnavailable):
         await case.deaf.call_human("+15550111", "+15550100", about_call=case.call_id, part=1, timeout_s=5)
 

@@ -11,6 +11,7 @@ from telephony.carriers.twilio import TwilioCarrier, rest
 from telephony.errors import CarrierSilent, CarrierUnavailable
 
 CALL = "CA" + "1" * 32
+MESSAGE = "RE" + "1" * 32
 
 
 @pytest.fixture
@@ -32,6 +33,10 @@ async def api(run_app):
     async def create(account: str, request: Request) -> JSONResponse:
         return await take(account, "", request)
 
+    @app.delete("/2010-04-01/Accounts/{account}/Recordings/{recording}.json")
+    async def remove(account: str, recording: str, request: Request) -> JSONResponse:
+        return await take(account, recording, request)
+
     app.state.carrier = TwilioCarrier("https://a.example", ["new", "old"], "AC1", run_app(app))
     return app.state
 
@@ -42,6 +47,15 @@ async def test_calls_are_ended_or_were_gone_already(api, statuses, ended):
     assert await api.carrier.hang_up(CALL) is ended
     users = ["AC1:new", "AC1:old"][: len(statuses)]
     assert api.asked == [(user, "AC1", CALL, {"Status": "completed"}) for user in users]
+
+
+@pytest.mark.parametrize(("statuses", "removed"), [([204], True), ([404], False), ([401, 204], True)])
+async def test_messages_are_removed_or_were_gone_already(api, statuses, removed):
+    api.statuses = list(statuses)
+    address = f"https://api.elsewhere.example/2010-04-01/Accounts/AC9/Recordings/{MESSAGE}"
+    assert await api.carrier.remove_message(address) is removed
+    assert api.asked[-1][1:] == ("AC1", MESSAGE, {})
+    assert await api.carrier.remove_message("https://api.twilio.com/r") is False
 
 
 async def test_a_live_call_is_taken_to_the_action(api):

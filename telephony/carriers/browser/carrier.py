@@ -107,6 +107,9 @@ class BrowserCarrier:
     async def call_human(self, to: str, from_number: str, *, about_call: str, part: int, timeout_s: int) -> str:
         raise CarrierUnavailable("A browser calls nobody.")
 
+    async def remove_message(self, address: str) -> bool:
+        return False
+
     async def hang_up(self, call_id: str) -> bool:
         return False
 

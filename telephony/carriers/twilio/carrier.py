@@ -56,6 +56,9 @@ class TwilioCarrier:
     def media_protocol(self) -> MediaProtocol:
         return TwilioMedia()
 
+    async def remove_message(self, address: str) -> bool:
+        return await self._rest.remove_recording(address)
+
     async def hang_up(self, call_id: str) -> bool:
         return await self._rest.hang_up(call_id)
 

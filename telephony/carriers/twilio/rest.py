@@ -1,9 +1,10 @@
-"""What Parley asks of Twilio's REST API: end a call, take it to another document, call a human.
+"""What Parley asks of Twilio's REST API: end a call, take it to another document, call a human, remove a message.
 
-Three requests of one resource (https://www.twilio.com/docs/voice/api/call-resource), made without blocking: Twilio's
-own client would take a thread for each.
+Three requests of one resource (https://www.twilio.com/docs/voice/api/call-resource) and one of another
+(https://www.twilio.com/docs/voice/api/recording), made without blocking: Twilio's own client would take a thread each.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 import httpx
@@ -12,6 +13,7 @@ from telephony.errors import CarrierSilent, CarrierUnavailable
 
 API_URL = "https://api.twilio.com"
 _TIMEOUT_S = 5.0
+_RECORDING = re.compile(r"/(RE[0-9a-fA-F]{32})(?:\.\w+)?$")
 _SILENT = "Twilio did not say whether it did what was asked of a call"
 
 
@@ -21,7 +23,8 @@ class TwilioRest:
     def __init__(self, account_sid: str, auth_tokens: Sequence[str], api_url: str = "") -> None:
         self._account_sid = account_sid
         self._auth_tokens = tuple(auth_tokens)
-        self._calls_url = f"{api_url or API_URL}/2010-04-01/Accounts/{account_sid}/Calls"
+        account_url = f"{api_url or API_URL}/2010-04-01/Accounts/{account_sid}"
+        self._calls_url, self._recordings_url = f"{account_url}/Calls", f"{account_url}/Recordings"
 
     @property
     def has_credentials(self) -> bool:
@@ -51,25 +54,38 @@ class TwilioRest:
             raise CarrierUnavailable("Calls are made with PARLEY_TWILIO_ACCOUNT_SID and PARLEY_TWILIO_AUTH_TOKEN.")
         form = {"To": to_number, "From": from_number, "Url": url, "Method": "POST", "Timeout": str(timeout_s)}
         form |= {"StatusCallback": status_url, "StatusCallbackMethod": "POST", "StatusCallbackEvent": "completed"}
-        answer = await self._post(f"{self._calls_url}.json", form)
+        answer = await self._ask("POST", f"{self._calls_url}.json", form)
         try:
             return str(answer.json()["sid"])
         except (ValueError, KeyError, TypeError):
             raise CarrierUnavailable(f"Twilio did not make the call (HTTP {answer.status_code}).") from None
 
+    async def remove_recording(self, address: str) -> bool:
+        """Remove what Twilio recorded, by its address; returns and raises like ``hang_up``.
+
+        Only the recording's id is taken from the address: credentials go to the API and nowhere else.
+        """
+        recording = _RECORDING.search(address)
+        if not self.has_credentials or not recording:
+            return False
+        url = f"{self._recordings_url}/{recording[1]}.json"
+        return (await self._ask("DELETE", url, gone=(404,))).status_code != 404
+
     async def _update(self, call_sid: str, form: Mapping[str, str]) -> bool:
         if not self.has_credentials:
             return False
-        answer = await self._post(f"{self._calls_url}/{call_sid}.json", form, gone=(404,))
+        answer = await self._ask("POST", f"{self._calls_url}/{call_sid}.json", form, gone=(404,))
         return answer.status_code != 404
 
-    async def _post(self, url: str, form: Mapping[str, str], gone: Sequence[int] = ()) -> httpx.Response:
+    async def _ask(
+        self, method: str, url: str, form: Mapping[str, str] | None = None, gone: Sequence[int] = ()
+    ) -> httpx.Response:
         """Make a request under each auth token until one is taken."""
         answer = None
         for token in self._auth_tokens:
             try:
                 async with httpx.AsyncClient(timeout=_TIMEOUT_S, auth=(self._account_sid, token)) as http:
-                    answer = await http.post(url, data=dict(form))
+                    answer = await http.request(method, url, data=dict(form) if form else None)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 raise CarrierUnavailable(f"Twilio could not be reached ({type(error).__name__}).") from None
             except httpx.HTTPError as error:
