@@ -166,14 +166,15 @@ async def _follow(beside: bool) -> None:
 def _whose(call_id: str, caller: str) -> "Whose":
     import sys
 
-    from crm.admin.search import NOT_WHOLE, caller_of
+    from crm.admin.search import caller_of
     from crm.erasure import Whose
 
     if call_id:
         return Whose(call_id)
     number = caller_of(sys.stdin.readline() if caller == "-" else caller)
     if not number:
-        raise typer.BadParameter(NOT_WHOLE, param_hint="--caller")
+        why = "give the whole number with its country code, e.g. +49 30 1234567, or the caller's SIP address"
+        raise typer.BadParameter(why, param_hint="--caller")
     return Whose(number=number)
 
 
