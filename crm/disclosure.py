@@ -6,16 +6,18 @@ recordings ──────────────┴▶ ZIP ─▶ blocks of
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from crm.call import Call, CallFilter
+from crm.customers import Customers
 from crm.errors import RecordingUnavailable, UnknownCall
 from crm.recordings import Recordings
 from crm.store import CallStore
+from personas.audit import Action, Actor, AuditLog, Subject
 
 FORMAT = 1
 _BLOCK_BYTES = 256 * 1024
@@ -25,30 +27,35 @@ _LEFT_OUT = ("account_id", "gateway", "asked", "handoff", "leg_id", "hold", "era
 
 
 class Disclosure:
-    """What one database and its folder of recordings keep of callers."""
+    """What one database and its folder of recordings keep of callers; the audit log tells that it was handed out."""
 
     def __init__(self, store: CallStore, recordings: Recordings) -> None:
         self._store = store
         self._recordings = recordings
 
-    async def of_caller(self, number: str) -> AsyncIterator[bytes]:
+    async def of_caller(self, number: str, actor: Actor) -> AsyncIterator[bytes]:
         """Return the archive of a caller, by the number or address as the carrier writes it, block by block.
+
+        Of a customer with several numbers it holds the calls from all of them.
 
         Raises:
             UnknownCall: nothing is kept of this caller; raised at once.
         """
-        customer = await self._store.customer_by_number(number) if number else None
+        customer = await Customers(self._store.database).by_number(number) if number else None
         found = (await self._store.calls(limit=1, where=CallFilter(caller=number))).calls if number else ()
         if not found and not customer:
             raise UnknownCall("Nothing is kept of this caller.")
+        subject = Subject("caller", "", f"customer-{customer.id}" if customer else "")
+        await AuditLog(self._store.database).record(actor, Action.CALLER_HANDED_OUT, subject)
         about = {"format": FORMAT, "made_at": datetime.now(UTC).isoformat(timespec="seconds"), "number": number}
-        return self._archive(about | {"customer": asdict(customer) if customer else None}, number)
+        about["customer"] = asdict(customer) if customer else None
+        return self._archive(about, customer.numbers if customer else (number,))
 
-    async def _archive(self, about: dict[str, Any], number: str) -> AsyncIterator[bytes]:
+    async def _archive(self, about: dict[str, Any], numbers: Sequence[str]) -> AsyncIterator[bytes]:
         blocks = _Blocks()
         with ZipFile(blocks, "w") as archive:
             await _write(archive, "caller.json", about)
-            async for call in self._calls(number):
+            async for call in self._calls(numbers):
                 folder = f"calls/{call.created_at:%Y%m%d-%H%M%S}-{call.id[:8]}"
                 await _write(archive, f"{folder}/call.json", await self._told(call))
                 yield blocks.taken()
@@ -63,13 +70,14 @@ class Disclosure:
                         yield blocks.taken()
         yield blocks.taken()
 
-    async def _calls(self, number: str) -> AsyncIterator[Call]:
-        cursor: str | None = ""
-        while cursor is not None:
-            page = await self._store.calls(limit=_CALLS_AT_ONCE, cursor=cursor, where=CallFilter(caller=number))
-            for row in page.calls:
-                yield row.call
-            cursor = page.next_cursor
+    async def _calls(self, numbers: Sequence[str]) -> AsyncIterator[Call]:
+        for number in numbers:
+            cursor: str | None = ""
+            while cursor is not None:
+                page = await self._store.calls(limit=_CALLS_AT_ONCE, cursor=cursor, where=CallFilter(caller=number))
+                for row in page.calls:
+                    yield row.call
+                cursor = page.next_cursor
 
     async def _told(self, call: Call) -> dict[str, Any]:
         told = {name: value for name, value in asdict(call).items() if name not in _LEFT_OUT}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, case, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
@@ -22,7 +22,8 @@ from crm.errors import CannotErase, UnknownCall
 from crm.recordings import Recordings
 from crm.removal import Doomed, bury, exhume, remove_files
 from crm.store import LONGEST_CALL, LOST, OPEN
-from crm.tables import CallRow, CustomerRow, EventRow, NonceRow, ScoreRow, TurnRow, VerdictRow
+from crm.tables import CallRow, CustomerNumberRow, CustomerRow, EventRow, NonceRow, ScoreRow, TurnRow, VerdictRow
+from personas.audit import PARLEY, Action, Actor, Subject, note
 from personas.db import Database
 
 BATCH = 100
@@ -37,8 +38,8 @@ _GONE = ("call", "request")
 
 @dataclass(frozen=True, slots=True)
 class Whose:
-    """Which calls are meant: those of the caller with this ``number``, as the carrier writes it, or else the call
-    ``call_id`` with all its parts.
+    """Which calls are meant: those of the caller with this ``number``, as the carrier writes it, and with all other
+    numbers of the same customer; or else the call ``call_id`` with all its parts.
     """
 
     call_id: str = ""
@@ -47,7 +48,8 @@ class Whose:
     def calls(self) -> ColumnElement[bool]:
         """Return the condition of these calls."""
         if self.number:
-            return CallRow.from_number == self.number
+            others = select(CustomerNumberRow.number).where(CustomerNumberRow.customer_id.in_(_customer(self.number)))
+            return or_(CallRow.from_number == self.number, CallRow.from_number.in_(others))
         one = aliased(CallRow)
 
         def its(column: InstrumentedAttribute[str]) -> ColumnElement[str]:
@@ -98,11 +100,17 @@ class Erasures:
         recordings: Recordings,
         remove_message: RemoveMessage | None = None,
         rests: float = 1.0,
+        actor: Actor = PARLEY,
     ) -> None:
         self.database = database
         self.recordings = recordings
         self._remove_message = remove_message
         self._rests = rests
+        self._actor = actor
+
+    def by(self, actor: Actor) -> "Erasures":
+        """Return the same, in the hands of ``actor``, of whom the audit log tells."""
+        return Erasures(self.database, self.recordings, self._remove_message, self._rests, actor)
 
     async def plan(self, whose: Whose) -> Plan:
         """Return what erasing would remove.
@@ -121,19 +129,23 @@ class Erasures:
             CannotErase: one of the calls is going on or held; nothing was erased.
         """
         customer = await self._bury_customer(whose.number)
+        subject = Subject("call", whose.call_id) if whose.call_id else Subject("caller", "", customer)
         try:
             async with self.database.session() as session:
                 asked = update(CallRow).where(whose.calls(), CallRow.erased.not_in(_GONE), may_go())
                 await session.execute(asked.values(erasing="request"))
                 if (plan := await self._plan(session, whose)).obstacle:
                     raise CannotErase(plan.obstacle)
-                await session.execute(delete(CustomerRow).where(_customer(whose.number)))
-                marked = await session.scalars(select(CallRow.id).where(whose.calls(), CallRow.erasing == "request"))
+                query = select(CallRow.id).where(whose.calls(), CallRow.erasing == "request")
+                marked = (await session.scalars(query)).all()
+                await session.execute(delete(CustomerRow).where(CustomerRow.id.in_(_customer(whose.number))))
+                action = Action.CALL_ERASED if whose.call_id else Action.CALLER_ERASED
+                note(session, self._actor, action, subject, f"{plan.calls} calls, {plan.recordings} recordings")
         except Exception:
             if customer:
                 await asyncio.to_thread(exhume, self.recordings, customer)
             raise
-        return await self.complete(marked.all())
+        return await self.complete(marked)
 
     async def mark(self, ids: Collection[str], erasing: str, *conditions: ColumnElement[bool]) -> None:
         """Mark calls, at most some hundreds, of which something is to go; those that fail a condition are left."""
@@ -172,8 +184,7 @@ class Erasures:
         counts = select(func.count(), func.count(case((CallRow.recording != "", 1)))).where(kept)
         calls, recordings = (await session.execute(counts)).one()
         messages = await session.scalars(select(CallRow.voicemail).where(kept, CallRow.voicemail != ""))
-        profile = select(func.count()).select_from(CustomerRow).where(_customer(whose.number))
-        has_profile = bool(whose.number and await session.scalar(profile))
+        has_profile = await session.scalar(_customer(whose.number)) is not None
         if not calls and not has_profile:
             raise UnknownCall(_NOTHING_OF_CALLER if whose.number else _NO_CALL)
         held = list(await session.scalars(select(CallRow.hold).where(kept, CallRow.hold.is_not(None))))
@@ -231,7 +242,7 @@ class Erasures:
         if not number:
             return ""
         async with self.database.session() as session:
-            found = await session.scalar(select(CustomerRow.id).where(_customer(number)))
+            found = await session.scalar(_customer(number))
         if found is None:
             return ""
         await asyncio.to_thread(bury, self.recordings, [f"customer-{found}"], datetime.now(UTC))
@@ -250,15 +261,15 @@ def _anonymous() -> dict[str, Any]:
     blank = ("from_number", "account_id", "gateway", "reason", "role_prompt", "recording", "leg_id", "voicemail")
     return {
         **dict.fromkeys(blank, ""),
-        **dict.fromkeys(("handoff", "asked", "hold")),
+        **dict.fromkeys(("handoff", "asked", "hold", "customer")),
         "carrier_call_id": CallRow.id,  # what the carrier calls it would lead to the carrier's own log
         "status": case((is_open, "lost"), else_=CallRow.status),
         "outcome": case((is_open, LOST["live"]["outcome"]), else_=CallRow.outcome),
     }
 
 
-def _customer(number: str) -> ColumnElement[bool]:
-    return CustomerRow.phone_number == number
+def _customer(number: str) -> Select[int]:
+    return select(CustomerNumberRow.customer_id).where(CustomerNumberRow.number == number)
 
 
 _NO_CALL = "There is no call with this id, or it is erased already."

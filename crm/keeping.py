@@ -17,6 +17,7 @@ from crm.erasure import BATCH, Done, Erasures, may_go
 from crm.removal import Doomed, buried, calls_in, old_folders, remove_files
 from crm.store import OPEN
 from crm.tables import CallRow, CustomerRow
+from personas.audit import PARLEY, Action, AuditLog, Subject
 
 log = structlog.get_logger(__name__)
 
@@ -90,6 +91,8 @@ class Keeper:
             log.error("files of a call could not be removed", call_id=call_id, reason=why)
         if done.calls or done.recordings:
             log.info("calls were erased", calls=done.calls, recordings=done.recordings)
+            what = f"{done.calls} calls, {done.recordings} recordings"
+            await AuditLog(self._database).record(PARLEY, Action.CALLS_PRUNED, Subject("calls", ""), what)
         return done
 
     async def _over_time(self, erasing: Erasure, due: Callable[[], ColumnElement[bool]]) -> Done:

@@ -21,6 +21,15 @@ def e164(text: str) -> str:
     return check_number("+" + plain[2:] if plain.startswith("00") else plain)
 
 
+def caller_of(text: str) -> str:
+    """Return a caller as calls have them: a number in E.164, an address of SIP or a client's name; "" for neither."""
+    try:
+        return e164(text)
+    except BadNumber:
+        plain = readable(text)
+        return plain if "@" in plain or ":" in plain else ""
+
+
 def is_e164(number: str) -> bool:
     """Whether a caller's number is one: it may be withheld, or an address of SIP."""
     try:

@@ -23,7 +23,6 @@ Caller = Annotated[
     str,
     typer.Option(help="The caller's number, e.g. +49301234567, or their SIP address; - reads it from standard input."),
 ]
-BY = "the command line"
 
 
 @calls.command()
@@ -77,7 +76,7 @@ def hold(
     reason: Annotated[str, typer.Option(help="Why it is kept, for whoever wants to erase it.", show_default=False)],
 ) -> None:
     """Keep a call, with its parts, from being erased by time or on request, until it is released."""
-    _with(lambda records: records.holds.hold(call_id, reason, BY))
+    _with(lambda records: records.holds.hold(call_id, reason))
     typer.echo(f"{call_id} is on hold; `parley calls release {call_id}` lets it go.")
 
 
@@ -128,13 +127,14 @@ async def _opened() -> AsyncIterator[_Records]:
     from crm.recordings import Recordings
     from crm.store import CallStore
     from personas import migrate
+    from personas.audit import command_line
 
     chosen = settings()
     recordings = Recordings(chosen.data_dir / "recordings")
     async with migrate.opened(chosen.database) as database:
-        erasures = Erasures(database, recordings, messages.remover(messages.twilio(chosen)))
+        erasures = Erasures(database, recordings, messages.remover(messages.twilio(chosen)), actor=command_line())
         keeper = Keeper(erasures, Limits(chosen.keep_calls_days, chosen.keep_recordings_days))
-        yield _Records(erasures, keeper, Holds(database), Disclosure(CallStore(database), recordings))
+        yield _Records(erasures, keeper, Holds(database, command_line()), Disclosure(CallStore(database), recordings))
 
 
 def _with(work: Callable[[_Records], Awaitable[T]]) -> T:
@@ -166,8 +166,8 @@ async def _follow(beside: bool) -> None:
 def _whose(call_id: str, caller: str) -> "Whose":
     import sys
 
-    from crm.admin.search import caller_of
     from crm.erasure import Whose
+    from crm.phone_numbers import caller_of
 
     if call_id:
         return Whose(call_id)
@@ -183,8 +183,9 @@ async def _write(disclosure: "Disclosure", number: str, to: Path) -> int:
     import os
 
     from crm.errors import CannotDisclose
+    from personas.audit import command_line
 
-    blocks, part, written = await disclosure.of_caller(number), to.with_name(f".{to.name}.part"), 0
+    blocks, part, written = await disclosure.of_caller(number, command_line()), to.with_name(f".{to.name}.part"), 0
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             async for block in blocks:

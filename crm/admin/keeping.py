@@ -21,7 +21,7 @@ from personas.admin.rendering import Pages
 
 def add_routes(router: APIRouter, pages: Pages, path: str, store: CallStore, erasures: Erasures) -> None:
     """Add the pages and buttons below ``path``, that of the calls."""
-    _holding(router, path, Holds(store.database))
+    _holding(router, path, store)
     _erasing(router, pages, path, store, erasures)
     disclosure = Disclosure(store, erasures.recordings)
 
@@ -29,7 +29,7 @@ def add_routes(router: APIRouter, pages: Pages, path: str, store: CallStore, era
     async def copy(request: Request, call_id: str) -> Response:
         call = await _known(store, call_id)
         try:
-            archive = await disclosure.of_caller(call.from_number)
+            archive = await disclosure.of_caller(call.from_number, request.state.user.actor)
         except UnknownCall:
             raise HTTPException(404, _NOBODY) from None
         name = f"caller-{datetime.now(request.app.state.time_zone):%Y%m%d-%H%M%S}.zip"
@@ -37,12 +37,15 @@ def add_routes(router: APIRouter, pages: Pages, path: str, store: CallStore, era
         return StreamingResponse(archive, media_type="application/zip", headers=headers)
 
 
-def _holding(router: APIRouter, path: str, holds: Holds) -> None:
+def _holding(router: APIRouter, path: str, store: CallStore) -> None:
+    def holds(request: Request) -> Holds:
+        return Holds(store.database, request.state.user.actor)
+
     @router.post(path + "/{call_id}/hold")
     async def hold(request: Request, call_id: str) -> Response:
         reason = (await request.form()).get("reason")
         try:
-            await holds.hold(call_id, reason if isinstance(reason, str) else "", request.state.user.name)
+            await holds(request).hold(call_id, reason if isinstance(reason, str) else "")
         except UnknownCall as error:
             raise HTTPException(404, str(error)) from None
         except CannotHold as error:
@@ -50,9 +53,9 @@ def _holding(router: APIRouter, path: str, holds: Holds) -> None:
         return RedirectResponse(f"{path}/{call_id}", 303)
 
     @router.post(path + "/{call_id}/release")
-    async def release(call_id: str) -> Response:
+    async def release(request: Request, call_id: str) -> Response:
         try:
-            await holds.release(call_id)
+            await holds(request).release(call_id)
         except UnknownCall as error:
             raise HTTPException(404, str(error)) from None
         return RedirectResponse(f"{path}/{call_id}", 303)
@@ -78,8 +81,9 @@ def _erasing(router: APIRouter, pages: Pages, path: str, store: CallStore, erasu
         is_caller = (await request.form()).get("what") == "caller"
         if is_caller and not call.from_number:
             raise HTTPException(409, _NOBODY)
+        whose = Whose(number=call.from_number) if is_caller else Whose(call_id)
         try:
-            await erasures.erase(Whose(number=call.from_number) if is_caller else Whose(call_id))
+            await erasures.by(request.state.user.actor).erase(whose)
         except CannotErase as error:
             raise HTTPException(409, str(error)) from None
         except UnknownCall:  # somebody else was first

@@ -15,10 +15,9 @@ from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
 from crm.call import Call, CallFilter
-from crm.phone_numbers import e164, readable
+from crm.phone_numbers import caller_of, readable
 from crm.store import CallStore
 from personas.admin.access import ANALYST
-from personas.errors import BadNumber
 
 NOT_WHOLE = (
     "A number is looked for whole, with its country code, e.g. +49 30 1234567 or 0049 30 1234567; "
@@ -43,14 +42,6 @@ def add_routes(router: APIRouter, path: str, store: CallStore, refuse: Refuse) -
         if call := await _first(store, CallFilter(caller=caller)):
             return RedirectResponse(f"{path}?caller_of={call.id}", 303)
         return await refuse(request, sought, _NO_CALLER if caller else _NO_ID if _is_id(sought) else NOT_WHOLE)
-
-
-def caller_of(text: str) -> str:
-    """Return a caller as calls have them: a number in E.164, an address of SIP or a client's name; "" for neither."""
-    try:
-        return e164(text)
-    except BadNumber:
-        return text if "@" in text or ":" in text else ""
 
 
 def _is_id(text: str) -> bool:

@@ -37,6 +37,7 @@ from crm.tables import CallRow
 from crm.tracks import SAMPLE_HZ, SAMPLES_PER_MS, TRACKS, wav_header
 from personas.accounts import Accounts, ensure_admin
 from personas.admin import console
+from personas.audit import Actor
 from personas.db import Database
 from personas.library import library_numbers, load_library
 from personas.prompt import render_role_prompt
@@ -282,7 +283,7 @@ async def _seed(personas: PersonaStore, calls: CallStore, recordings: Recordings
     ids |= await _seed_customers(Customers(calls.database))
     ids["unjudged"] = await seeder.unjudged(dental)
     ids["held"] = await seeder.left("CAheld", others[4])
-    await Holds(calls.database).hold(ids["held"], "dispute 2026-17", "admin")
+    await Holds(calls.database, Actor("admin")).hold(ids["held"], "dispute 2026-17")
     ids["erased"] = await seeder.left("CAerased", others[5])
     await Erasures(calls.database, recordings).erase(Whose(ids["erased"]))
     for minutes, name in enumerate(("live", "whole", "refused", "lost", "ending")):

@@ -1,13 +1,16 @@
 """Calls as they lie in a log after years: with everything personal that one can have."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 from sqlalchemy import text, update
 
-from crm.call import AskedEnding, CallEvent, Customer, Handoff, NewCall, Scorecard, Transfer, Turn, Verdict
+from crm.call import AskedEnding, CallEvent, Handoff, KnownCaller, NewCall, Scorecard, Transfer, Turn, Verdict
+from crm.customer import Customer
+from crm.customers import Customers
 from crm.erasure import Erasures
 from crm.holds import Holds
 from crm.keeping import Keeper, Limits
@@ -15,6 +18,7 @@ from crm.recordings import Recordings
 from crm.store import CallStore
 from crm.tables import CallRow
 from crm.tracks import TrackWriter
+from personas.audit import Actor
 from personas.db import Base
 
 ANN, BOB = "+493012345671", "+12025550143"
@@ -29,7 +33,8 @@ class Archive:
         self.store, self.recordings, self._new_call = store, Recordings(folder / "recordings"), new_call
         self.database = store.database
         self.erasures = Erasures(store.database, self.recordings, rests=0)
-        self.holds = Holds(store.database)
+        self.customers = Customers(store.database)
+        self.holds = Holds(store.database, Actor("ann"))
 
     def keeper(self, calls_days: int = 0, recordings_days: int = 0) -> Keeper:
         return Keeper(self.erasures, Limits(calls_days, recordings_days))
@@ -64,6 +69,7 @@ class Archive:
 
     async def live(self, name: str, number: str = ANN, *, part: int = 1) -> str:
         new = self._new_call(name, from_number=number, role_prompt=SECRET, account_id="AC1", part=part)
+        new = replace(new, customer=KnownCaller(SECRET, SECRET), events=(CallEvent("customer_lookup", 0, SECRET),))
         opened = await self.store.open_call(new)
         return (await self.store.claim(name, "AC1", opened.nonce)).id
 
@@ -87,7 +93,7 @@ class Archive:
             await session.execute(update(CallRow).where(CallRow.id == call_id).values(created_at=at))
 
     async def know(self, number: str = ANN) -> None:
-        await self.store.save_customer(Customer(number, f"Ann {SECRET}", f"Her profile: {SECRET}"))
+        await self.customers.save(Customer((number,), f"Ann {SECRET}", f"Her profile: {SECRET}"))
 
     def files(self) -> set[str]:
         """Return every file there is, tombstones aside."""

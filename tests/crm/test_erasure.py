@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from crm.errors import CannotErase, CannotHold, CannotScore, UnknownCall
 from crm.keeping import Keeper, Limits
 from crm.store import CallStore
 from crm.tables import CallRow
+from personas.audit import Actor, AuditLog
 from personas.db import Base
 from telephony.carriers.twilio import TwilioCarrier
 from tests.crm.keeping import ANN, BOB, SECRET, Archive
@@ -58,7 +60,7 @@ async def test_a_caller_leaves_no_trace_and_the_figures_stay(archive: Archive) -
         ("pass", "", "", None),
         ("fail", "", "", None),
     ]
-    assert await archive.store.customer_by_number(ANN) is None
+    assert await archive.customers.by_number(ANN) is None
     assert len(await archive.store.turns(other)) == 2
     with pytest.raises(UnknownCall, match="Nothing is kept"):
         await archive.erasures.erase(Whose(number=ANN))
@@ -92,6 +94,25 @@ async def test_sqlite_keeps_nothing_in_free_pages(archive: Archive, tmp_path: Pa
     assert SECRET.encode() not in (tmp_path / "parley.db").read_bytes()
 
 
+async def test_a_customers_numbers_are_one_caller_and_the_log_tells_who_erased_them(archive: Archive) -> None:
+    await archive.know()
+    ann = await archive.customers.by_number(ANN)
+    assert ann is not None
+    await archive.customers.save(replace(ann, numbers=(ANN, BOB)))
+    await archive.call("CA1")
+    call_id = await archive.call("CA2", BOB)
+    await archive.holds.hold(call_id, SECRET)
+    with pytest.raises(CannotErase, match="One of these calls is on hold"):
+        await archive.erasures.by(Actor("ann")).erase(Whose(number=ANN))
+    await archive.holds.release(call_id)
+    done = await archive.erasures.by(Actor("ann")).erase(Whose(number=ANN))
+    assert done.calls == 2
+    assert await archive.traces(SECRET, ANN, BOB) == []
+    told = [(each.action, each.detail) for each in (await AuditLog(archive.database).entries(limit=3)).entries]
+    held = [("call_released", ""), ("call_held", "")]
+    assert told == [("caller_erased", "2 calls, 2 recordings"), *held]
+
+
 async def test_a_call_goes_with_all_its_parts_and_no_other(archive: Archive) -> None:
     first, second, other = await archive.call("CA1"), await archive.call("CA1", part=2), await archive.call("CA2")
     await archive.know()
@@ -99,7 +120,7 @@ async def test_a_call_goes_with_all_its_parts_and_no_other(archive: Archive) -> 
     assert done.calls == 2
     assert (await archive.store.call(second)).is_anonymous
     assert (await archive.store.call(other)).from_number == ANN
-    assert await archive.store.customer_by_number(ANN)
+    assert await archive.customers.by_number(ANN)
     for call_id in (first, "0" * 32):
         with pytest.raises(UnknownCall):
             await archive.erasures.erase(Whose(call_id))
@@ -113,7 +134,7 @@ async def test_what_may_not_go_is_refused_whole(archive: Archive, state: str) ->
     if state == "with a human":
         await archive.store.advance_handoff(there, "dialling", expect=[""])
     if state == "held":
-        await archive.holds.hold(there, "court order 7", "ann")
+        await archive.holds.hold(there, "court order 7")
     why = "on hold: court order 7" if state == "held" else "still going on"
     files = archive.files()
     for whose in (Whose(number=ANN), Whose(there)):
@@ -123,7 +144,7 @@ async def test_what_may_not_go_is_refused_whole(archive: Archive, state: str) ->
     await archive.keeper().sweep()  # no tombstone was left that would do it after all
     assert archive.files() == files
     assert (await archive.store.call(over)).role_prompt == SECRET
-    assert await archive.store.customer_by_number(ANN)
+    assert await archive.customers.by_number(ANN)
     await archive.holds.release(there)
     await archive.store.advance_handoff(there, "over", expect=["dialling"])
     await archive.store.finish(there, status="ended", outcome="caller_hung_up", expect="live")
@@ -133,20 +154,20 @@ async def test_what_may_not_go_is_refused_whole(archive: Archive, state: str) ->
 
 async def test_holds_tell_why_and_take_no_erased_call(archive: Archive) -> None:
     call_id, second = await archive.call("CA1"), await archive.call("CA1", part=2)
-    await archive.holds.hold(call_id, "  a \n dispute ", "ann")
-    await archive.holds.hold(second, "a court's order", "bob")
+    await archive.holds.hold(call_id, "  a \n dispute ")
+    await archive.holds.hold(second, "a court's order")
     hold = (await archive.store.call(call_id)).hold
     assert hold is not None
-    assert (hold.reason, hold.by) == ("a court's order", "bob")
+    assert (hold.reason, hold.by) == ("a court's order", "ann")
     assert {call.id for call in await archive.holds.held()} == {call_id, second}
     for reason in (" ", "x" * 501):
         with pytest.raises(CannotHold, match="reason"):
-            await archive.holds.hold(call_id, reason, "ann")
+            await archive.holds.hold(call_id, reason)
     await archive.holds.release(call_id)
     await archive.erasures.erase(Whose(call_id))
     with pytest.raises(CannotHold, match="erased"):
-        await archive.holds.hold(call_id, "too late", "ann")
-    for work in (archive.holds.hold("0" * 32, "why", "ann"), archive.holds.release("0" * 32)):
+        await archive.holds.hold(call_id, "too late")
+    for work in (archive.holds.hold("0" * 32, "why"), archive.holds.release("0" * 32)):
         with pytest.raises(UnknownCall):
             await work
     assert await archive.holds.held() == []
@@ -163,7 +184,7 @@ async def test_a_killed_erasure_is_finished_by_the_next_sweep(archive: Archive, 
         assert (await archive.erasures.erase(Whose(number=ANN))).calls == 2
     else:
         assert (await archive.store.call(call_id)).erasing == "request"
-        assert await archive.store.customer_by_number(ANN) is None
+        assert await archive.customers.by_number(ANN) is None
         assert (await archive.keeper().due()).unfinished == 2
         assert (await archive.keeper().sweep()).calls == 2
     assert await archive.traces(SECRET, ANN, "CA1", "CA2") == []
@@ -256,8 +277,8 @@ async def test_what_a_backup_brings_back_is_erased_again(archive: Archive) -> No
     """Its rows, its files, the customer's profile and a hold that was released before the erasure."""
     call_id = await archive.call("CA1")
     await archive.know()
-    await archive.holds.hold(call_id, "until the dispute is over", "ann")
-    tables = [Base.metadata.tables[name] for name in ("calls", "turns", "customers")]
+    await archive.holds.hold(call_id, "until the dispute is over")
+    tables = [Base.metadata.tables[name] for name in ("calls", "turns", "customers", "customer_numbers")]
     async with archive.database.session() as session:
         kept = [(await session.execute(select(table))).mappings().all() for table in tables]
     files = {path: (archive.recordings.folder / path).read_bytes() for path in archive.files()}
@@ -278,4 +299,4 @@ async def test_what_a_backup_brings_back_is_erased_again(archive: Archive) -> No
     assert await archive.traces(SECRET, ANN) == []
     await archive.know()  # who becomes a customer afterwards is no ghost
     await archive.keeper().sweep()
-    assert await archive.store.customer_by_number(ANN)
+    assert await archive.customers.by_number(ANN)

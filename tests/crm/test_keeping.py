@@ -66,7 +66,7 @@ async def test_nothing_goes_by_itself_unless_it_is_set(archive: Archive) -> None
 
 async def test_held_and_live_calls_stay_whole(archive: Archive) -> None:
     held, live = await archive.call("CA1", days_ago=50), await archive.live("CA2")
-    await archive.holds.hold(held, "dispute", "ann")
+    await archive.holds.hold(held, "dispute")
     keeper = archive.keeper(calls_days=1, recordings_days=1)
     assert await keeper.due() == Due(0, 0, held=1, unfinished=0)
     assert await keeper.sweep() == await keeper.sweep()
@@ -213,7 +213,7 @@ async def test_missing_files_are_no_trouble_and_foreign_ones_are_left(archive: A
 async def test_files_that_no_call_leads_to_go_with_their_time(archive: Archive) -> None:
     """What a restored folder brought back, what was written for a database that is gone; a held call's stay."""
     erased, held, lost = [await archive.call(f"CA{each}", days_ago=40) for each in range(3)]
-    await archive.holds.hold(held, "dispute", "ann")
+    await archive.holds.hold(held, "dispute")
     await archive.erasures.erase(Whose(erased))
     before = archive.files()
     archive.record(erased, 40)
