@@ -97,7 +97,7 @@ class Keeper:
 
     async def _over_time(self, erasing: Erasure, due: Callable[[], ColumnElement[bool]]) -> Done:
         done = Done()
-        query = select(CallRow.id, CallRow.recording).order_by(CallRow.created_at).limit(BATCH)
+        query = select(CallRow.id, CallRow.recording).order_by(CallRow.erased, CallRow.created_at).limit(BATCH)
         while True:
             async with self._database.session() as session:
                 found = (await session.execute(query.where(due(), may_go()))).all()
