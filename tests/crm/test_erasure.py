@@ -1,8 +1,10 @@
 """Erasing on request: everything personal goes, what is counted stays, and nothing half-done stays half-done."""
 
 import asyncio
+import os
 import signal
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,8 @@ async def test_a_caller_leaves_no_trace_and_the_figures_stay(archive: Archive) -
         await archive.erasures.erase(Whose(number=ANN))
     await archive.erasures.erase(Whose(number=BOB))
     assert await archive.traces(SECRET) == []
+    today = archive.recordings.folder / f"{datetime.now(UTC):%Y/%m/%d}"
+    assert os.listdir(today) == [], "the next call writes there at any moment"
 
 
 def test_every_column_is_decided() -> None:

@@ -215,6 +215,8 @@ async def test_files_that_no_call_leads_to_go_with_their_time(archive: Archive) 
     erased, held, lost = [await archive.call(f"CA{each}", days_ago=40) for each in range(3)]
     await archive.holds.hold(held, "dispute")
     await archive.erasures.erase(Whose(erased))
+    live = await archive.live("CA9")  # whose row does not name its recording yet
+    archive.record(live, 40)
     before = archive.files()
     archive.record(erased, 40)
     archive.record("0" * 31 + "a", 40)
