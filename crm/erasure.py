@@ -261,7 +261,8 @@ def _anonymous() -> dict[str, Any]:
     blank = ("from_number", "account_id", "gateway", "reason", "role_prompt", "recording", "leg_id", "voicemail")
     return {
         **dict.fromkeys(blank, ""),
-        **dict.fromkeys(("handoff", "asked", "hold", "customer")),
+        **dict.fromkeys(("handoff", "asked", "hold", "customer", "score_due_at")),
+        "judge_tries": 0,  # no judge is to come any more
         "carrier_call_id": CallRow.id,  # what the carrier calls it would lead to the carrier's own log
         "status": case((is_open, "lost"), else_=CallRow.status),
         "outcome": case((is_open, LOST["live"]["outcome"]), else_=CallRow.outcome),
