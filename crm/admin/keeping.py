@@ -16,6 +16,7 @@ from crm.erasure import Erasures, Plan, Whose
 from crm.errors import CannotErase, CannotHold, UnknownCall
 from crm.holds import Holds
 from crm.store import CallStore
+from personas.admin.access import ADMIN, EDITOR
 from personas.admin.rendering import Pages
 
 
@@ -25,7 +26,7 @@ def add_routes(router: APIRouter, pages: Pages, path: str, store: CallStore, era
     _erasing(router, pages, path, store, erasures)
     disclosure = Disclosure(store, erasures.recordings)
 
-    @router.get(path + "/{call_id}/caller.zip")
+    @router.get(path + "/{call_id}/caller.zip", dependencies=ADMIN)
     async def copy(request: Request, call_id: str) -> Response:
         call = await _known(store, call_id)
         try:
@@ -41,7 +42,7 @@ def _holding(router: APIRouter, path: str, store: CallStore) -> None:
     def holds(request: Request) -> Holds:
         return Holds(store.database, request.state.user.actor)
 
-    @router.post(path + "/{call_id}/hold")
+    @router.post(path + "/{call_id}/hold", dependencies=EDITOR)
     async def hold(request: Request, call_id: str) -> Response:
         reason = (await request.form()).get("reason")
         try:
@@ -52,7 +53,7 @@ def _holding(router: APIRouter, path: str, store: CallStore) -> None:
             raise HTTPException(409, str(error)) from None
         return RedirectResponse(f"{path}/{call_id}", 303)
 
-    @router.post(path + "/{call_id}/release")
+    @router.post(path + "/{call_id}/release", dependencies=EDITOR)
     async def release(request: Request, call_id: str) -> Response:
         try:
             await holds(request).release(call_id)
@@ -68,14 +69,14 @@ def _erasing(router: APIRouter, pages: Pages, path: str, store: CallStore, erasu
         except UnknownCall:
             return None
 
-    @router.get(path + "/{call_id}/erase")
+    @router.get(path + "/{call_id}/erase", dependencies=ADMIN)
     async def confirm(request: Request, call_id: str) -> Response:
         call = await _known(store, call_id)
         of_caller = await plan(Whose(number=call.from_number)) if call.from_number else None
         values = {"call": call, "number": masked(call.from_number), "of_call": await plan(Whose(call_id))}
         return await pages(request, "erase.html", active=path, of_caller=of_caller, **values)
 
-    @router.post(path + "/{call_id}/erase")
+    @router.post(path + "/{call_id}/erase", dependencies=ADMIN)
     async def erase(request: Request, call_id: str) -> Response:
         call = await _known(store, call_id)
         is_caller = (await request.form()).get("what") == "caller"

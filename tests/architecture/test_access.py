@@ -34,6 +34,7 @@ ROLES = {
     },
     Role.EDITOR: {
         *("POST /calls/{call_id}/hang-up", "POST /calls/{call_id}/hand-off"),
+        *("POST /calls/{call_id}/hold", "POST /calls/{call_id}/release"),
         *("GET /new-persona", "POST /personas", "GET /personas/{slug}/edit", "POST /personas/{slug}/publish"),
         *("POST /personas/{slug}/archive", "POST /personas/{slug}/bring-back"),
         *("GET /personas/{slug}/talk", "POST /personas/{slug}/talk"),
@@ -44,6 +45,7 @@ ROLES = {
     Role.ADMIN: {
         *("GET /users", "POST /users", "POST /users/role", "POST /users/password", "POST /users/sign-out"),
         *("POST /users/remove", "GET /audit", "GET /audit.csv"),
+        *("GET /calls/{call_id}/erase", "POST /calls/{call_id}/erase", "GET /calls/{call_id}/caller.zip"),
     },
 }
 
