@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import JSON, Boolean, Float, ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from personas import tables as _personas  # noqa: F401  persona_versions, which calls refer to
@@ -63,12 +63,35 @@ class CallRow(Base):
         Index("ix_calls_created_at", "created_at", "id"),
         Index("ix_calls_persona_slug", "persona_slug", "created_at", "id"),
         Index("ix_calls_status", "status", "created_at", "id"),
+        Index("ix_calls_outcome", "outcome", "created_at", "id"),
+        Index("ix_calls_is_test", "is_test", "created_at", "id"),
         Index("ix_calls_from_number", "from_number", "created_at"),
         Index("ix_calls_to_number", "to_number", "created_at"),
         Index("ix_calls_carrier_call_id", "carrier_call_id"),
         Index("ix_calls_scored_at", "scored_at", "created_at"),
         Index("ix_calls_score_due_at", "score_due_at"),
     )
+
+
+class KeptDayRow(Base):
+    """The sums over the calls of a day that is over, as ``crm.sums.packed`` makes them."""
+
+    __tablename__ = "kept_days"
+
+    begin: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
+    until: Mapped[datetime] = mapped_column(UtcDateTime)
+    figures: Mapped[str] = mapped_column(Text)
+    waits: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ChangedCallRow(Base):
+    """A change of a call that began ``at``, noted by triggers (migration 0013): its day must be counted again."""
+
+    __tablename__ = "changed_calls"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
 class GatewayRow(Base):
