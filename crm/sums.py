@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Select, case, func, select
+from sqlalchemy import JSON, Boolean, ColumnElement, Integer, Select, case, column, func, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -20,8 +20,7 @@ from crm.tables import CallRow, ScoreRow, TransferRow, VerdictRow
 Waits = NDArray[np.int32]
 """How often the agent began how long after the caller: [n, 2], offset in ms and count."""
 _NO_WAITS: Waits = np.zeros((0, 2), np.int32)
-_DYNAMICS: dict[str, tuple[str, ...]] = {
-    "dead_air": ("dead_air_count",),
+_IN_PARTS = {
     "in_speech": ("takeovers", "in_speech"),
     "in_pause": ("takeovers", "in_pause"),
     "pauses": ("takeovers", "pauses"),
@@ -31,6 +30,16 @@ _DYNAMICS: dict[str, tuple[str, ...]] = {
     "heard": ("backchannels", "count"),
     "floor_ms": ("backchannels", "caller_floor_ms"),
 }
+# PostgreSQL would unpack a call's whole JSON for each value that is taken from it; SQLite remembers it.
+_DYNAMICS_OF_CALL = (
+    func.json_to_record(CallRow.dynamics)
+    .table_valued(
+        column("dead_air_count", Integer),
+        column("agent_answered", Boolean),
+        *(column(name, JSON) for name in ("takeovers", "overlap", "backchannels")),
+    )
+    .render_derived(name="dynamics_of_call", with_types=True)
+)
 
 
 @dataclass(slots=True)
@@ -45,7 +54,7 @@ class Judged:
 
 @dataclass(slots=True)
 class Sums:
-    """Sums over one persona's calls. ``numbers`` are by the names in ``_numbers``, ``endings`` calls by
+    """Sums over one persona's calls. ``numbers`` are by the names in ``_calls``, ``endings`` calls by
     (status, outcome), ``waits`` in pieces.
     """
 
@@ -83,13 +92,13 @@ async def sums_of(session: AsyncSession, begin: datetime, until: datetime) -> By
     """Return the sums over callers' calls that began from ``begin`` to before ``until``; tests are not counted."""
     inside = CallRow.created_at >= begin, CallRow.created_at < until, CallRow.is_test.is_(False)
     found: ByPersona = {}
-    names = tuple(_numbers())
-    for slug, status, outcome, title, calls, *numbers in await session.execute(_calls().where(*inside)):
+    query, names = _calls(session.get_bind().dialect.name == "sqlite")
+    for slug, status, outcome, title, calls, *numbers in await session.execute(query.where(*inside)):
         sums = found.setdefault(slug or "", Sums())
         sums.title = max(sums.title, title)
         sums.endings[status, outcome] += calls
         for name, number in zip(names, numbers, strict=True):
-            sums.numbers[name] += number if isinstance(number, float) else int(number)
+            sums.numbers[name] += number if isinstance(number, float) else int(number or 0)
     waits: dict[str, list[tuple[int, int]]] = {}
     for slug, offset_ms, count in await session.execute(_waits().where(*inside)):
         waits.setdefault(slug or "", []).append((offset_ms, count))
@@ -100,28 +109,29 @@ async def sums_of(session: AsyncSession, begin: datetime, until: datetime) -> By
     return found
 
 
-def _numbers() -> dict[str, ColumnElement[Any]]:
-    dead_air = CallRow.dynamics["dead_air_count"].as_integer()
-    unanswered = CallRow.dynamics["agent_answered"].as_boolean().is_(False)
-    plain = {
+def _calls(is_sqlite: bool) -> tuple[Select[Any], tuple[str, ...]]:
+    """Return the query by persona and ending, and the names of the numbers that follow title and count of calls."""
+    parts = None if is_sqlite else _DYNAMICS_OF_CALL
+    field = (lambda name: CallRow.dynamics[name]) if parts is None else (lambda name: parts.c[name])
+    dead_air, answered = field("dead_air_count"), field("agent_answered")
+    if parts is None:
+        dead_air, answered = dead_air.as_integer(), answered.as_boolean()
+    numbers = {
         "answered": func.count(CallRow.answered_at),
-        "duration_ms": func.coalesce(func.sum(CallRow.duration_ms), 0),
+        "duration_ms": func.sum(CallRow.duration_ms),
         "scored": func.count(CallRow.score),
-        "score": func.coalesce(func.sum(CallRow.score), 0.0),
-        "coverage": func.coalesce(func.sum(case((CallRow.score.is_not(None), CallRow.coverage))), 0.0),
+        "score": func.sum(CallRow.score),
+        "coverage": func.sum(case((CallRow.score.is_not(None), CallRow.coverage))),
         "failed_critical": func.count(case((CallRow.failed_critical > 0, 1))),
         "measured": func.count(dead_air),
-        "unanswered": func.count(case((unanswered, 1))),
+        "unanswered": func.count(case((answered.is_(False), 1))),
+        "dead_air": func.sum(dead_air),
         "dead_air_calls": func.count(case((dead_air > 0, 1))),
     }
-    summed = {name: func.sum(CallRow.dynamics[path].as_integer()) for name, path in _DYNAMICS.items()}
-    return plain | {name: func.coalesce(column, 0) for name, column in summed.items()}
-
-
-def _calls() -> Select[Any]:
+    numbers |= {name: func.sum(field(part)[key].as_integer()) for name, (part, key) in _IN_PARTS.items()}
     group = CallRow.persona_slug, CallRow.status, CallRow.outcome
-    query = select(*group, func.max(CallRow.persona_title), func.count(), *_numbers().values())
-    return query.group_by(*group)
+    query = select(*group, func.max(CallRow.persona_title), func.count(), *numbers.values()).group_by(*group)
+    return query if parts is None else query.join(parts, true()), tuple(numbers)
 
 
 def _waits() -> Select[Any]:
