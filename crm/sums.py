@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import JSON, Boolean, ColumnElement, Integer, Select, case, column, func, select, true
+from sqlalchemy import JSON, Boolean, ColumnElement, Integer, Select, case, column, func, join, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -92,7 +92,8 @@ async def sums_of(session: AsyncSession, begin: datetime, until: datetime) -> By
     """Return the sums over callers' calls that began from ``begin`` to before ``until``; tests are not counted."""
     inside = CallRow.created_at >= begin, CallRow.created_at < until, CallRow.is_test.is_(False)
     found: ByPersona = {}
-    query, names = _calls(session.get_bind().dialect.name == "sqlite")
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    query, names = _calls(is_sqlite)
     for slug, status, outcome, title, calls, *numbers in await session.execute(query.where(*inside)):
         sums = found.setdefault(slug or "", Sums())
         sums.title = max(sums.title, title)
@@ -100,7 +101,7 @@ async def sums_of(session: AsyncSession, begin: datetime, until: datetime) -> By
         for name, number in zip(names, numbers, strict=True):
             sums.numbers[name] += number if isinstance(number, float) else int(number or 0)
     waits: dict[str, list[tuple[int, int]]] = {}
-    for slug, offset_ms, count in await session.execute(_waits().where(*inside)):
+    for slug, offset_ms, count in await session.execute(_waits(is_sqlite).where(*inside)):
         waits.setdefault(slug or "", []).append((offset_ms, count))
     for slug, pairs in waits.items():
         found[slug].waits = [np.array(pairs, np.int32)]
@@ -134,10 +135,14 @@ def _calls(is_sqlite: bool) -> tuple[Select[Any], tuple[str, ...]]:
     return query if parts is None else query.join(parts, true()), tuple(numbers)
 
 
-def _waits() -> Select[Any]:
-    group = CallRow.persona_slug, TransferRow.offset_ms
-    query = select(*group, func.count()).select_from(CallRow).join(TransferRow, TransferRow.call_id == CallRow.id)
-    return query.group_by(*group)
+def _waits(is_sqlite: bool) -> Select[Any]:
+    if is_sqlite:
+        offset_ms, joined = TransferRow.offset_ms, join(CallRow, TransferRow, TransferRow.call_id == CallRow.id)
+    else:  # call by call: PostgreSQL would read the transfers of all days for those of one
+        of_call = select(TransferRow.offset_ms).where(TransferRow.call_id == CallRow.id).offset(0).lateral()
+        offset_ms, joined = of_call.c.offset_ms, join(CallRow, of_call, true())
+    group = CallRow.persona_slug, offset_ms
+    return select(*group, func.count()).select_from(joined).group_by(*group)
 
 
 def _criteria() -> Select[Any]:

@@ -64,12 +64,13 @@ class CallRow(Base):
         Index("ix_calls_persona_slug", "persona_slug", "created_at", "id"),
         Index("ix_calls_status", "status", "created_at", "id"),
         Index("ix_calls_outcome", "outcome", "created_at", "id"),
-        Index("ix_calls_is_test", "is_test", "created_at", "id"),
+        Index("ix_calls_persona_outcome", "persona_slug", "outcome", "created_at", "id"),
         Index("ix_calls_from_number", "from_number", "created_at"),
         Index("ix_calls_to_number", "to_number", "created_at"),
         Index("ix_calls_carrier_call_id", "carrier_call_id"),
         Index("ix_calls_scored_at", "scored_at", "created_at"),
         Index("ix_calls_score_due_at", "score_due_at"),
+        Index("ix_calls_tests", "created_at", "id", sqlite_where=is_test.is_(True), postgresql_where=is_test.is_(True)),
     )
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from crm.admin.filters import ChosenCalls, chosen_calls, persona_titles
+from crm.admin.filters import ChosenCalls, chosen_calls
 from crm.admin.timing import shown_timing
 from crm.admin.words import OUTCOMES, STATUSES
 from crm.analytics import Analytics, Day, OutcomeCount, PersonaFigures
@@ -63,7 +63,7 @@ def section(analytics: Analytics, personas: PersonaStore) -> Section:
             "overview.html",
             active=PATH,
             chosen=chosen,
-            titles=await persona_titles(personas),
+            titles=await personas.titles(),
             totals=totals(figures.days, figures.personas),
             bars=bars(figures.days, *_window(where, chosen.zone)),
             by_persona=figures.personas,
