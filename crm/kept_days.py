@@ -9,12 +9,11 @@ days that were over for an hour are kept: a transaction that changed a call of s
 been open for half an hour.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, delete, insert, select, text
+from sqlalchemy import ColumnElement, Select, delete, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm.sums import ByPersona, packed, sums_of
@@ -22,6 +21,8 @@ from crm.tables import ChangedCallRow, KeptDayRow
 from personas.db import Database
 
 SETTLES = timedelta(hours=1)
+_STRUCK_OFF = 500
+_CHANGES_EVER = text("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'changed_calls'")
 _AT_ONCE = 8  # rows, of some ten KB each: live calls share the event loop
 
 Span = tuple[datetime, datetime]
@@ -51,33 +52,59 @@ class KeptDays:
         if not is_day or until > datetime.now(UTC) - SETTLES:
             async with self._database.session() as session:
                 return await sums_of(session, begin, until)
-        async with self._alone() as session:
-            same = KeptDayRow.begin == begin, KeptDayRow.until == until
-            if row := (await session.execute(_true().where(*same))).one_or_none():  # somebody was faster
-                return row.figures, row.waits
-            inside = ChangedCallRow.at >= begin, ChangedCallRow.at < until
-            noted = (await session.scalars(select(ChangedCallRow.id).where(*inside))).all()
+        keep = self._keep_beside_writers if self._is_sqlite else self._keep_in_one
+        return await keep(begin, until)
+
+    async def _keep_in_one(self, begin: datetime, until: datetime) -> ByPersona | Kept:
+        """For PostgreSQL: what is changed meanwhile is not seen, and stays noted."""
+        async with self._database.session() as session:
+            await session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+            await session.execute(
+                text("LOCK TABLE kept_days IN SHARE ROW EXCLUSIVE MODE")
+            )  # others that keep days wait
+            if row := (await session.execute(_true().where(*_same(begin, until)))).one_or_none():
+                return row.figures, row.waits  # somebody was faster
+            noted = (await session.scalars(_noted(begin, until))).all()
             sums = await sums_of(session, begin, until)
-            figures, waits = packed(sums)
-            await session.execute(delete(KeptDayRow).where(KeptDayRow.begin < until, KeptDayRow.until > begin))
-            await session.execute(insert(KeptDayRow).values(begin=begin, until=until, figures=figures, waits=waits))
-            for place in range(0, len(noted), 500):
-                await session.execute(delete(ChangedCallRow).where(ChangedCallRow.id.in_(noted[place : place + 500])))
+            await _keep(session, begin, until, sums, noted)
             return sums
 
-    @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[AsyncSession]:
-        """One transaction that sees one state of the database, while nobody else keeps days.
+    async def _keep_beside_writers(self, begin: datetime, until: datetime) -> ByPersona:
+        """For SQLite, where one who writes keeps all others from it: count as a reader, write if nothing has changed.
 
-        SQLite's writers wait meanwhile; PostgreSQL's don't, and what they change is not seen nor struck off.
+        Otherwise the next one who asks counts again.
         """
         async with self._database.session() as session:
-            if self._database.url.get_backend_name() == "sqlite":
-                await session.execute(text("BEGIN IMMEDIATE"))
-            else:
-                await session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
-                await session.execute(text("LOCK TABLE kept_days IN SHARE ROW EXCLUSIVE MODE"))
-            yield session
+            await session.execute(text("BEGIN"))  # one state for all that is read
+            changes = await session.scalar(_CHANGES_EVER)
+            noted = (await session.scalars(_noted(begin, until))).all()
+            sums = await sums_of(session, begin, until)
+        async with self._database.session() as session:
+            await session.execute(text("BEGIN IMMEDIATE"))
+            if await session.scalar(_CHANGES_EVER) == changes:
+                await _keep(session, begin, until, sums, noted)
+        return sums
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self._database.url.get_backend_name() == "sqlite"
+
+
+async def _keep(session: AsyncSession, begin: datetime, until: datetime, sums: ByPersona, noted: Sequence[int]) -> None:
+    figures, waits = packed(sums)
+    await session.execute(delete(KeptDayRow).where(KeptDayRow.begin < until, KeptDayRow.until > begin))
+    await session.execute(insert(KeptDayRow).values(begin=begin, until=until, figures=figures, waits=waits))
+    for place in range(0, len(noted), _STRUCK_OFF):
+        some = noted[place : place + _STRUCK_OFF]
+        await session.execute(delete(ChangedCallRow).where(ChangedCallRow.id.in_(some)))
+
+
+def _same(begin: datetime, until: datetime) -> tuple[ColumnElement[bool], ...]:
+    return KeptDayRow.begin == begin, KeptDayRow.until == until
+
+
+def _noted(begin: datetime, until: datetime) -> Select[tuple[int]]:
+    return select(ChangedCallRow.id).where(ChangedCallRow.at >= begin, ChangedCallRow.at < until)
 
 
 def _true() -> Select[Any]:

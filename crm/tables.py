@@ -3,11 +3,26 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Float, ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from personas import tables as _personas  # noqa: F401  persona_versions, which calls refer to
 from personas.db import Base, UtcDateTime
+
+UNSCORED = "scored_at IS NULL AND turn_count > 0"
+"""Calls that have words and no score: few, whatever became of the others. As text, for both databases' planners."""
 
 
 class CallRow(Base):
@@ -68,8 +83,8 @@ class CallRow(Base):
         Index("ix_calls_from_number", "from_number", "created_at"),
         Index("ix_calls_to_number", "to_number", "created_at"),
         Index("ix_calls_carrier_call_id", "carrier_call_id"),
-        Index("ix_calls_scored_at", "scored_at", "created_at"),
         Index("ix_calls_score_due_at", "score_due_at"),
+        Index("ix_calls_unscored", "created_at", sqlite_where=text(UNSCORED), postgresql_where=text(UNSCORED)),
         Index("ix_calls_tests", "created_at", "id", sqlite_where=is_test.is_(True), postgresql_where=is_test.is_(True)),
     )
 

@@ -56,6 +56,9 @@ def upgrade() -> None:
         op.create_index(name, "calls", columns)
     tests = sa.column("is_test", sa.Boolean()).is_(True)  # as the query has it, or SQLite won't take the index
     op.create_index("ix_calls_tests", "calls", ["created_at", "id"], sqlite_where=tests, postgresql_where=tests)
+    op.drop_index("ix_calls_scored_at", "calls")
+    unscored = sa.text("scored_at IS NULL AND turn_count > 0")
+    op.create_index("ix_calls_unscored", "calls", ["created_at"], sqlite_where=unscored, postgresql_where=unscored)
     make_triggers()
 
 
@@ -66,8 +69,9 @@ def downgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         for name, _, _, _ in _triggers():
             op.execute(sa.text(f"DROP FUNCTION {name}()"))
-    for name in ("ix_calls_tests", *_INDICES):
+    for name in ("ix_calls_unscored", "ix_calls_tests", *_INDICES):
         op.drop_index(name, "calls")
+    op.create_index("ix_calls_scored_at", "calls", ["scored_at", "created_at"])
     op.drop_table("changed_calls")
     op.drop_table("kept_days")
 
