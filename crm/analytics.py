@@ -4,12 +4,15 @@ Percentiles are those of all floor transfers pooled, not of calls: a call alone 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
 import numpy as np
+import structlog
 from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from crm.days import begin_of
 from crm.kept_days import Kept, KeptDays, Span
@@ -17,6 +20,10 @@ from crm.reference import EDGES_MS
 from crm.sums import ByPersona, Sums, Waits, counted, unpacked
 from crm.tables import CallRow
 from personas.db import Database
+
+log = structlog.get_logger(__name__)
+
+COUNTS_EVERY_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,17 @@ class Analytics:
             is_day = span == _whole(day, zone)
             found.append((day, kept.get(span) or await self._kept.count(*span, is_day=is_day)))
         return await asyncio.to_thread(_figures, found, persona)
+
+    async def count_ahead(self, zone: tzinfo, stop: asyncio.Event, every_s: float = COUNTS_EVERY_S) -> None:
+        """Until ``stop``, count days that are over before somebody asks; for a process without live calls."""
+        while not stop.is_set():
+            try:
+                await self.figures(zone=zone)
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("days could not be counted", error=type(error).__name__)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(every_s):
+                    await stop.wait()
 
     async def _days(self, since: datetime | None, until: datetime | None, zone: tzinfo) -> list[tuple[date, Span]]:
         """Return the days in which there may be calls, each with the part of it that is meant."""
