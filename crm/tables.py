@@ -189,7 +189,7 @@ class VerdictRow(Base):
 
     score_id: Mapped[int] = mapped_column(ForeignKey("scores.id", ondelete="CASCADE"), primary_key=True)
     position: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    criterion_id: Mapped[str] = mapped_column(String(160), index=True)
+    criterion_id: Mapped[str] = mapped_column(String(160))
     text: Mapped[str] = mapped_column(Text)
     verdict: Mapped[str] = mapped_column(String(16))
     severity: Mapped[str] = mapped_column(String(16))

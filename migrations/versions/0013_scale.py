@@ -38,6 +38,7 @@ def upgrade() -> None:
     tests = sa.column("is_test", sa.Boolean()).is_(True)  # as the query has it, or SQLite won't take the index
     op.create_index("ix_calls_tests", "calls", ["created_at", "id"], sqlite_where=tests, postgresql_where=tests)
     op.drop_index("ix_calls_scored_at", "calls")
+    op.drop_index("ix_verdicts_criterion_id", "verdicts")  # no query looks for one criterion
     unscored = sa.text("scored_at IS NULL AND turn_count > 0")
     op.create_index("ix_calls_unscored", "calls", ["created_at"], sqlite_where=unscored, postgresql_where=unscored)
     make_triggers()
@@ -48,5 +49,6 @@ def downgrade() -> None:
     for name in ("ix_calls_unscored", "ix_calls_tests", *_INDICES):
         op.drop_index(name, "calls")
     op.create_index("ix_calls_scored_at", "calls", ["scored_at", "created_at"])
+    op.create_index("ix_verdicts_criterion_id", "verdicts", ["criterion_id"])
     op.drop_table("changed_calls")
     op.drop_table("kept_days")
