@@ -142,9 +142,9 @@ class Analytics:
 
     async def _days(self, since: datetime | None, until: datetime | None, zone: tzinfo) -> list[tuple[date, Span]]:
         """Return the days in which there may be calls, each with the part of it that is meant."""
-        ends = select(*(select(end(CallRow.created_at)).scalar_subquery() for end in (func.min, func.max)))
+        first, last = (select(end(CallRow.created_at)).scalar_subquery() for end in (func.min, func.max))
         async with self._database.session() as session:
-            first, last = (await session.execute(ends)).one()
+            first, last = (await session.execute(select(first, last))).one()
         if first is None:
             return []
         first = max(first, since) if since else first
@@ -199,8 +199,8 @@ def _persona(slug: str, sums: Sums) -> PersonaFigures:
         title=sums.title,
         calls=sums.calls,
         scored=numbers["scored"],
-        score=_share(numbers["score"], numbers["scored"]),
-        coverage=_share(numbers["coverage"], numbers["scored"]),
+        score=_share(sums.score, numbers["scored"]),
+        coverage=_share(sums.coverage, numbers["scored"]),
         failed_critical=numbers["failed_critical"],
         onset_p50_ms=_percentile(waits, 0.5),
         onset_p90_ms=_percentile(waits, 0.9),

@@ -11,12 +11,11 @@ been open for half an hour.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from sqlalchemy import ColumnElement, Select, delete, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm.sums import ByPersona, packed, sums_of
+from crm.sums import ByPersona, Rows, packed, sums_of
 from crm.tables import ChangedCallRow, KeptDayRow
 from personas.db import Database
 
@@ -103,11 +102,11 @@ def _same(begin: datetime, until: datetime) -> tuple[ColumnElement[bool], ...]:
     return KeptDayRow.begin == begin, KeptDayRow.until == until
 
 
-def _noted(begin: datetime, until: datetime) -> Select[tuple[int]]:
+def _noted(begin: datetime, until: datetime) -> Select[int]:
     return select(ChangedCallRow.id).where(ChangedCallRow.at >= begin, ChangedCallRow.at < until)
 
 
-def _true() -> Select[Any]:
+def _true() -> Rows:
     """Return the query for kept days in which no call has changed since they were counted."""
     changed = select(ChangedCallRow.id).where(
         ChangedCallRow.at >= KeptDayRow.begin, ChangedCallRow.at < KeptDayRow.until

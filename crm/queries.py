@@ -22,7 +22,7 @@ _LISTED = (
 )
 
 
-def page_query(limit: int, cursor: str, where: CallFilter) -> Select[Any]:
+def page_query(limit: int, cursor: str, where: CallFilter) -> Select[*tuple[Any, ...]]:
     """Return the query of one page: ``limit`` calls and one more, which tells whether there is a next page.
 
     Pages begin after a key (created_at, id), so that the hundredth costs what the first does.

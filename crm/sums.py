@@ -54,11 +54,13 @@ class Judged:
 
 @dataclass(slots=True)
 class Sums:
-    """Sums over one persona's calls. ``numbers`` are by the names in ``_calls``, ``endings`` calls by
-    (status, outcome), ``waits`` in pieces.
+    """Sums over one persona's calls. ``score`` and ``coverage`` are summed over those scored, ``numbers`` are by the
+    names in ``_calls``, ``endings`` calls by (status, outcome), ``waits`` in pieces.
     """
 
     title: str = ""
+    score: float = 0.0
+    coverage: float = 0.0
     numbers: Counter[str] = field(default_factory=Counter)
     endings: Counter[tuple[str, str]] = field(default_factory=Counter)
     criteria: dict[str, Judged] = field(default_factory=dict)
@@ -72,8 +74,9 @@ class Sums:
     def add(self, other: "Sums") -> None:
         """Add what is of other calls."""
         self.title = max(self.title, other.title)
-        for name, number in other.numbers.items():
-            self.numbers[name] += number
+        self.score += other.score
+        self.coverage += other.coverage
+        self.numbers.update(other.numbers)
         self.endings.update(other.endings)
         for name, judged in other.criteria.items():
             mine = self.criteria.setdefault(name, Judged())
@@ -84,6 +87,7 @@ class Sums:
         self.waits += other.waits
 
 
+Rows = Select[*tuple[Any, ...]]
 ByPersona = dict[str, Sums]
 """By slug; "" holds the calls that no persona answered."""
 
@@ -94,12 +98,14 @@ async def sums_of(session: AsyncSession, begin: datetime, until: datetime) -> By
     found: ByPersona = {}
     is_sqlite = session.get_bind().dialect.name == "sqlite"
     query, names = _calls(is_sqlite)
-    for slug, status, outcome, title, calls, *numbers in await session.execute(query.where(*inside)):
+    for slug, status, outcome, title, calls, score, coverage, *numbers in await session.execute(query.where(*inside)):
         sums = found.setdefault(slug or "", Sums())
         sums.title = max(sums.title, title)
         sums.endings[status, outcome] += calls
+        sums.score += score or 0.0
+        sums.coverage += coverage or 0.0
         for name, number in zip(names, numbers, strict=True):
-            sums.numbers[name] += number if isinstance(number, float) else int(number or 0)
+            sums.numbers[name] += int(number or 0)
     waits: dict[str, list[tuple[int, int]]] = {}
     for slug, offset_ms, count in await session.execute(_waits(is_sqlite).where(*inside)):
         waits.setdefault(slug or "", []).append((offset_ms, count))
@@ -110,8 +116,8 @@ async def sums_of(session: AsyncSession, begin: datetime, until: datetime) -> By
     return found
 
 
-def _calls(is_sqlite: bool) -> tuple[Select[Any], tuple[str, ...]]:
-    """Return the query by persona and ending, and the names of the numbers that follow title and count of calls."""
+def _calls(is_sqlite: bool) -> tuple[Rows, tuple[str, ...]]:
+    """Return the query by persona and ending, and the names of the numbers that it ends with."""
     parts = None if is_sqlite else _DYNAMICS_OF_CALL
     field = (lambda name: CallRow.dynamics[name]) if parts is None else (lambda name: parts.c[name])
     dead_air, answered = field("dead_air_count"), field("agent_answered")
@@ -121,8 +127,6 @@ def _calls(is_sqlite: bool) -> tuple[Select[Any], tuple[str, ...]]:
         "answered": func.count(CallRow.answered_at),
         "duration_ms": func.sum(CallRow.duration_ms),
         "scored": func.count(CallRow.score),
-        "score": func.sum(CallRow.score),
-        "coverage": func.sum(case((CallRow.score.is_not(None), CallRow.coverage))),
         "failed_critical": func.count(case((CallRow.failed_critical > 0, 1))),
         "measured": func.count(dead_air),
         "unanswered": func.count(case((answered.is_(False), 1))),
@@ -131,11 +135,12 @@ def _calls(is_sqlite: bool) -> tuple[Select[Any], tuple[str, ...]]:
     }
     numbers |= {name: func.sum(field(part)[key].as_integer()) for name, (part, key) in _IN_PARTS.items()}
     group = CallRow.persona_slug, CallRow.status, CallRow.outcome
-    query = select(*group, func.max(CallRow.persona_title), func.count(), *numbers.values()).group_by(*group)
+    means = func.sum(CallRow.score), func.sum(case((CallRow.score.is_not(None), CallRow.coverage)))
+    query = select(*group, func.max(CallRow.persona_title), func.count(), *means, *numbers.values()).group_by(*group)
     return query if parts is None else query.join(parts, true()), tuple(numbers)
 
 
-def _waits(is_sqlite: bool) -> Select[Any]:
+def _waits(is_sqlite: bool) -> Rows:
     if is_sqlite:
         offset_ms, joined = TransferRow.offset_ms, join(CallRow, TransferRow, TransferRow.call_id == CallRow.id)
     else:  # call by call: PostgreSQL would read the transfers of all days for those of one
@@ -145,7 +150,7 @@ def _waits(is_sqlite: bool) -> Select[Any]:
     return select(*group, func.count()).select_from(joined).group_by(*group)
 
 
-def _criteria() -> Select[Any]:
+def _criteria() -> Rows:
     other = aliased(ScoreRow)
     latest = select(func.max(other.id)).where(other.call_id == CallRow.id).correlate(CallRow).scalar_subquery()
 
@@ -159,10 +164,15 @@ def _criteria() -> Select[Any]:
 
 
 def packed(sums: ByPersona) -> tuple[str, bytes]:
-    """Return sums as JSON and their waits, [n, 3] int32 of place of the persona in it, offset and count."""
+    """Return sums as JSON and their waits, [n, 3] int32 of place of the persona in it, offset and count.
+
+    Who changes the form empties ``kept_days`` in a migration: they are counted again.
+    """
     plain = {
         slug: {
             "title": each.title,
+            "score": each.score,
+            "coverage": each.coverage,
             "numbers": each.numbers,
             "endings": [[*ending, calls] for ending, calls in each.endings.items()],
             "criteria": {
@@ -180,11 +190,13 @@ def unpacked(text: str, waits: bytes) -> ByPersona:
     pieces = np.frombuffer(waits, "<i4").reshape(-1, 3)
     return {
         slug: Sums(
-            each["title"],
-            Counter(each["numbers"]),
-            Counter({(status, outcome): calls for status, outcome, calls in each["endings"]}),
-            {name: Judged(*judged) for name, judged in each["criteria"].items()},
-            [pieces[pieces[:, 0] == place, 1:]],
+            title=each["title"],
+            score=each["score"],
+            coverage=each["coverage"],
+            numbers=Counter(each["numbers"]),
+            endings=Counter({(status, outcome): calls for status, outcome, calls in each["endings"]}),
+            criteria={name: Judged(*judged) for name, judged in each["criteria"].items()},
+            waits=[pieces[pieces[:, 0] == place, 1:]],
         )
         for place, (slug, each) in enumerate(json.loads(text).items())
     }

@@ -169,8 +169,8 @@ async def test_a_day_is_counted_once_and_again_when_a_call_of_it_changes(databas
     before = await figures.figures()
     async with database.session() as session:
         assert not await session.scalar(select(func.count()).select_from(ChangedCallRow))
-        false = {"waste": {"title": "", "numbers": {}, "endings": [["ended", "time_limit", 7]], "criteria": {}}}
-        await session.execute(update(KeptDayRow).values(figures=json.dumps(false), waits=b""))
+        false = {"title": "", "score": 0, "coverage": 0, "numbers": {}, "endings": [["ended", "x", 7]], "criteria": {}}
+        await session.execute(update(KeptDayRow).values(figures=json.dumps({"waste": false}), waits=b""))
     untrue = await figures.figures(until=noon.replace(hour=0) + timedelta(2))
     assert [each.calls for each in untrue.days] == [7, 7]  # what is kept is not counted again
     async with database.session() as session:

@@ -82,7 +82,8 @@ def _values(columns: Sequence[Column[Any]], lines: Sequence[Mapping[str, Any]]) 
 def _default(column: Column[Any]) -> Any:
     if column.default is None:
         return None
-    return column.default.arg if column.default.is_scalar else "{}"  # the only ones that are made are JSON's
+    is_made = not column.default.is_scalar  # JSON's only
+    return "{}" if is_made else column.default.arg  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @contextmanager

@@ -153,6 +153,6 @@ async def _cursor(database: Database, place: int) -> str:
     return urlencode({"cursor": f"{at.isoformat()}_{call_id}"})
 
 
-async def _first(database: Database, query: Select[Any]) -> Sequence[Any]:
+async def _first(database: Database, query: Select[*tuple[Any, ...]]) -> Sequence[Any]:
     async with database.session() as session:
         return (await session.execute(query.limit(1))).one()
