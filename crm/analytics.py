@@ -14,11 +14,11 @@ import structlog
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from crm.days import begin_of
 from crm.kept_days import Kept, KeptDays, Span
 from crm.reference import EDGES_MS
 from crm.sums import ByPersona, Sums, Waits, counted, unpacked
 from crm.tables import CallRow
+from personas.days import begin_of
 from personas.db import Database
 
 log = structlog.get_logger(__name__)

@@ -10,11 +10,11 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from crm.analytics import CriterionCount, Day, Figures, OutcomeCount, PersonaFigures, Timing
 from crm.call import CallFilter
-from crm.days import offsets
 from crm.queries import matching
 from crm.reference import EDGES_MS
 from crm.tables import CallRow, ScoreRow, TransferRow, VerdictRow
 from personas.db import Database
+from tests.crm.zone_offsets import offsets
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class PlainFigures:
         ]
 
     def _day(self, spans: list[tuple[datetime, timedelta]]) -> ColumnElement[Any]:
-        """Return a call's day, of a zone that has these offsets (``crm.days``)."""
+        """Return a call's day, of a zone that has these offsets (``zone_offsets``)."""
         days = [self._shifted(offset) for _begin, offset in spans]
         before = [CallRow.created_at < begin for begin, _offset in spans[1:]]
         return case(*zip(before, days, strict=False), else_=days[-1]) if before else days[-1]

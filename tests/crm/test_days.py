@@ -11,11 +11,11 @@ from sqlalchemy import insert
 
 from crm.analytics import Analytics
 from crm.call import CallFilter
-from crm.days import offsets
 from crm.tables import CallRow
 from personas.days import begin_of
 from personas.db import Database
 from tests.crm.plain_figures import PlainFigures
+from tests.crm.zone_offsets import offsets
 
 # Changes of an hour, of half an hour, at midnight, for Ramadan, by a whole day; and an odd offset without any.
 ZONES = (
