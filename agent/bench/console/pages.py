@@ -107,7 +107,8 @@ async def pages(database: Database) -> list[Page]:
         Page("call's state", f"/calls/{ended_id}/status?seen=ended"),
     ]
     overviews = [
-        *(Page(f"overview, {days} days", f"/overview?since={_day(days - 1)}") for days in (1, 7, 30, DAYS)),
+        Page("overview, today", f"/overview?since={_day(0)}"),
+        *(Page(f"overview, {days} days", f"/overview?since={_day(days - 1)}") for days in (7, 30, DAYS)),
         Page("overview, everything", "/overview?since=2001-01-01"),
         Page("overview, one persona", f"/overview?{urlencode({'since': _day(DAYS), 'persona': slug})}"),
     ]
@@ -115,6 +116,8 @@ async def pages(database: Database) -> list[Page]:
         Page("personas", "/personas"),
         Page("persona", f"/personas/{slug}"),
         Page("numbers", "/numbers"),
+        Page("customers", "/customers"),
+        Page("audit", "/audit"),
         Page("CSV of a day", f"/calls.csv?since={_day(8)}&until={_day(8)}", file=True),
         Page("CSV of everything", "/calls.csv", file=True),
     ]

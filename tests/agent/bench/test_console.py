@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from typer.testing import CliRunner
 
 from agent.bench.console.filling import NotEmpty, check_empty, fill, personas_of
-from agent.bench.console.history import DAYS, GATEWAY, History
+from agent.bench.console.history import DAYS, GATEWAY, History, Persona
 from agent.bench.console.log import STEPS, write_calls
 from agent.bench.console.run import Plan, measure, spread
 from agent.cli import app
@@ -18,6 +18,7 @@ from crm.analytics import Analytics
 from crm.store import CallStore
 from crm.tables import CallRow
 from personas.db import Database
+from personas.library import load_library
 
 NOW = datetime(2026, 11, 20, 15, tzinfo=UTC)
 
@@ -46,9 +47,8 @@ async def test_a_history_is_what_the_log_would_hold(database_url: str, database:
     assert await CallStore(database).left_behind() == []
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_the_same_seed_makes_the_same_calls(database_url: str) -> None:
-    personas = await personas_of(database_url)
+def test_the_same_seed_makes_the_same_calls() -> None:
+    personas = [Persona(card, [(1, 0.0)]) for card in load_library()[:2]]
 
     def made(seed: int) -> list[object]:
         return list(History(personas, NOW, seed).batches(20, 0))
