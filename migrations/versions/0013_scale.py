@@ -6,7 +6,7 @@ from alembic import op
 from migrations.triggers import drop_triggers, make_triggers
 
 revision = "0013"
-down_revision = "0014"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 

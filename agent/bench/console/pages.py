@@ -118,6 +118,7 @@ async def pages(database: Database) -> list[Page]:
         Page("numbers", "/numbers"),
         Page("customers", "/customers"),
         Page("audit", "/audit"),
+        Page("users", "/users"),
         Page("CSV of a day", f"/calls.csv?since={_day(8)}&until={_day(8)}", file=True),
         Page("CSV of everything", "/calls.csv", file=True),
     ]

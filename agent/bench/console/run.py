@@ -22,6 +22,7 @@ from agent.bench.gateway.processes import Child, child
 from personas import migrate
 from personas.accounts import Accounts
 from personas.db import Database
+from personas.roles import Role
 
 REFERENCE = 1_000
 _FILES = 2  # readings of a file of everything
@@ -77,7 +78,7 @@ async def _at_size(plan: Plan, size: int, done: Callable[[str], None]) -> dict[s
         "LOGURU_LEVEL": "WARNING",
     }
     try:
-        await Accounts(database).add(name, password)
+        await Accounts(database).add(name, password, Role.ADMIN)
         size_mb = await _size_mb(database)
         some = [page for page in await pages(database) if plan.only in page.name]
         async with child("server", "agent.bench.console.server", environment) as server:
