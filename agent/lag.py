@@ -12,14 +12,17 @@ WINDOW_S = 5.0
 
 
 class LoopLag:
-    """Measures the loop it was started in, at a cost of 20 wakeups a second. Milliseconds throughout.
+    """Measures the loop it was started in, at a cost of 20 wakeups a second, or one every ``tick_s``. Milliseconds.
 
     A stall swallows ticks; each of them is counted with what was left of the stall when it was due, else a loop
     that stands still half of the time would look almost idle.
     """
 
-    def __init__(self, window_s: float = WINDOW_S, on_lag: Callable[[float], None] | None = None) -> None:
-        self._lags_ms: deque[float] = deque(maxlen=max(1, round(window_s / TICK_S)))
+    def __init__(
+        self, window_s: float = WINDOW_S, on_lag: Callable[[float], None] | None = None, tick_s: float = TICK_S
+    ) -> None:
+        self._tick_s = tick_s
+        self._lags_ms: deque[float] = deque(maxlen=max(1, round(window_s / tick_s)))
         self._on_lag = on_lag
         self._timer: asyncio.TimerHandle | None = None
         self._due_s = 0.0
@@ -46,7 +49,7 @@ class LoopLag:
         return len(self._lags_ms) == self._lags_ms.maxlen
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._due_s = loop.time() + TICK_S
+        self._due_s = loop.time() + self._tick_s
         self._timer = loop.call_at(self._due_s, self._tick, loop)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -55,5 +58,5 @@ class LoopLag:
             self._lags_ms.append(late_s * 1000)
             if self._on_lag:
                 self._on_lag(late_s * 1000)
-            late_s -= TICK_S
+            late_s -= self._tick_s
         self._schedule(loop)

@@ -1,22 +1,29 @@
-"""Sums over many calls, for pages and reports; each figure is one query.
+"""Figures over many calls, for pages and reports: sums of days, added up (crm/sums.py, crm/kept_days.py).
 
 Percentiles are those of all floor transfers pooled, not of calls: a call alone has too few.
 """
 
+import asyncio
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Date, Executable, Float, case, cast, func, literal, select
-from sqlalchemy.orm import InstrumentedAttribute, aliased
+import structlog
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
 
-from crm.call import CallFilter
-from crm.days import offsets
-from crm.queries import matching
+from crm.kept_days import Kept, KeptDays, Span
 from crm.reference import EDGES_MS
-from crm.tables import CallRow, ScoreRow, TransferRow, VerdictRow
+from crm.sums import ByPersona, Sums, Waits, counted, unpacked
+from crm.tables import CallRow
+from personas.days import begin_of
 from personas.db import Database
+
+log = structlog.get_logger(__name__)
+
+COUNTS_EVERY_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,169 +93,146 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
+class Figures:
+    """Days oldest first, those without calls left out; personas and endings the commonest first; criteria those
+    that failed most first.
+    """
+
+    days: list[Day]
+    personas: list[PersonaFigures]
+    outcomes: list[OutcomeCount]
+    criteria: list[CriterionCount]
+    timing: Timing
+
+
 class Analytics:
-    """Figures of the calls in one database. ``CallFilter`` narrows them, as it does the list of calls."""
+    """Figures of callers' calls in one database; tests are not counted."""
 
-    database: Database
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._kept = KeptDays(database)
 
-    async def days(self, where: CallFilter, zone: tzinfo = UTC) -> list[Day]:
-        """Return calls by day of ``zone``, oldest first; days without calls are left out."""
-        ends = select(*(select(end(CallRow.created_at)).scalar_subquery() for end in (func.min, func.max)))
-        ((first, last),) = await self._rows(ends)
+    async def figures(
+        self, since: datetime | None = None, until: datetime | None = None, zone: tzinfo = UTC, persona: str = ""
+    ) -> Figures:
+        """Return the figures of calls that began from ``since`` to before ``until``, by days of ``zone``.
+
+        ``persona`` is the slug of the one whose calls are meant; all calls, where it is empty.
+        """
+        spans = await self._days(since, until, zone)
+        if not spans:
+            return _figures([], persona)
+        kept = await self._kept.kept(spans[0][1][0], spans[-1][1][1])
+        found = []
+        for day, span in spans:
+            is_day = span == _whole(day, zone)
+            found.append((day, kept.get(span) or await self._kept.count(*span, is_day=is_day)))
+        return await asyncio.to_thread(_figures, found, persona)
+
+    async def count_ahead(self, zone: tzinfo, stop: asyncio.Event, every_s: float = COUNTS_EVERY_S) -> None:
+        """Until ``stop``, count days that are over before somebody asks; for a process without live calls."""
+        while not stop.is_set():
+            try:
+                await self.figures(zone=zone)
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("days could not be counted", error=type(error).__name__)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(every_s):
+                    await stop.wait()
+
+    async def _days(self, since: datetime | None, until: datetime | None, zone: tzinfo) -> list[tuple[date, Span]]:
+        """Return the days in which there may be calls, each with the part of it that is meant."""
+        first, last = (select(end(CallRow.created_at)).scalar_subquery() for end in (func.min, func.max))
+        async with self._database.session() as session:
+            first, last = (await session.execute(select(first, last))).one()
         if first is None:
             return []
-        day = self._day(offsets(zone, max(where.since or first, first), min(where.until or last, last)))
-        query = (
-            select(
-                day.label("day"),
-                func.count(),
-                func.count(CallRow.answered_at),
-                func.coalesce(func.sum(CallRow.duration_ms), 0),
-            )
-            .where(*matching(where))
-            .group_by("day")
-            .order_by("day")
-        )
-        return [
-            Day(found if isinstance(found, date) else date.fromisoformat(found), calls, answered, float(ms) / 60_000)
-            for found, calls, answered, ms in await self._rows(query)
-        ]
-
-    def _day(self, spans: list[tuple[datetime, timedelta]]) -> ColumnElement[Any]:
-        """Return a call's day, of a zone that has these offsets (``crm.days``)."""
-        days = [self._shifted(offset) for _begin, offset in spans]
-        before = [CallRow.created_at < begin for begin, _offset in spans[1:]]
-        return case(*zip(before, days, strict=False), else_=days[-1]) if before else days[-1]
-
-    def _shifted(self, offset: timedelta) -> ColumnElement[Any]:
-        if self._is_sqlite:  # which would round the last half millisecond of a day into the next
-            return func.date(func.substr(CallRow.created_at, 1, 19), f"{offset.total_seconds():+.0f} seconds")
-        return cast(func.timezone("UTC", CallRow.created_at) + offset, Date)
-
-    async def personas(self, where: CallFilter) -> list[PersonaFigures]:
-        """Return each persona's figures, the busiest first."""
-        query = (
-            select(
-                CallRow.persona_slug,
-                func.max(CallRow.persona_title),
-                func.count(),
-                func.count(CallRow.score),
-                func.avg(CallRow.score),
-                func.avg(case((CallRow.score.is_not(None), CallRow.coverage))),
-                func.count(case((CallRow.failed_critical > 0, 1))),
-            )
-            .where(CallRow.persona_slug.is_not(None), *matching(where))
-            .group_by(CallRow.persona_slug)
-            .order_by(func.count().desc(), CallRow.persona_slug)
-        )
-        found = await self._rows(self._wait_percentiles(where, CallRow.persona_slug))
-        waits = {slug: (p50, p90) for slug, p50, p90 in found}
-        return [
-            PersonaFigures(*line, *(_rounded(wait) for wait in waits.get(line[0], (None, None))))
-            for line in await self._rows(query)
-        ]
-
-    def _wait_percentiles(self, where: CallFilter, of: ColumnElement[Any] | InstrumentedAttribute[Any]) -> Executable:
-        """p50 and p90 of all offsets by ``of``, by rank: the smallest with that share at or below it."""
-        ranked = (
-            select(
-                of.label("of"),
-                TransferRow.offset_ms.label("offset"),
-                func.row_number().over(partition_by=of, order_by=TransferRow.offset_ms).label("place"),
-                func.count().over(partition_by=of).label("number"),
-            )
-            .join(CallRow, CallRow.id == TransferRow.call_id)
-            .where(of.is_not(None), *matching(where))
-            .subquery()
-        )
-
-        def at(share: float) -> ColumnElement[Any]:
-            reached = cast(ranked.c.place, Float) >= share * ranked.c.number
-            return func.min(case((reached, ranked.c.offset)))
-
-        return select(ranked.c.of, at(0.5), at(0.9)).group_by(ranked.c.of)
-
-    async def timing(self, where: CallFilter) -> Timing:
-        """Return the timing of all conversations together."""
-        under = [func.count(case((TransferRow.offset_ms < int(edge), 1))) for edge in EDGES_MS]
-        counting = select(*under, func.count()).join(CallRow, CallRow.id == TransferRow.call_id)
-        ((*counts, number),) = await self._rows(counting.where(*matching(where)))
-        percentiles = await self._rows(self._wait_percentiles(where, literal("all")))
-        _, p50_ms, p90_ms = percentiles[0] if percentiles else ("", None, None)
-
-        def total(*path: str) -> ColumnElement[int]:
-            return func.coalesce(func.sum(CallRow.dynamics[path].as_integer()), 0)
-
-        unanswered = CallRow.dynamics["agent_answered"].as_boolean().is_(False)
-        dead_air = CallRow.dynamics["dead_air_count"].as_integer()
-        sums = select(
-            func.count(dead_air),
-            func.count(case((unanswered, 1))),
-            total("dead_air_count"),
-            func.count(case((dead_air > 0, 1))),
-            *(total("takeovers", name) for name in ("in_speech", "in_pause", "pauses", "long_ipus")),
-            *(total("overlap", name) for name in ("ms", "speech_ms")),
-            *(total("backchannels", name) for name in ("count", "caller_floor_ms")),
-        )
-        ((*plain, in_speech, in_pause, pauses, long_ipus, both_ms, speech_ms, heard, floor_ms),) = await self._rows(
-            sums.where(*matching(where))
-        )
-        return Timing(
-            tuple(np.diff([0, *counts, number]).tolist()),
-            _rounded(p50_ms),
-            _rounded(p90_ms),
-            *plain,
-            false_takeover_rate=_share(in_speech + in_pause, pauses + long_ipus),
-            overlap_share=_share(both_ms, speech_ms),
-            backchannels_per_minute=_share(60_000 * heard, floor_ms),
-        )
-
-    async def outcomes(self, where: CallFilter) -> list[OutcomeCount]:
-        """Return how calls ended, the commonest first."""
-        query = (
-            select(CallRow.status, CallRow.outcome, func.count())
-            .where(*matching(where))
-            .group_by(CallRow.status, CallRow.outcome)
-            .order_by(func.count().desc(), CallRow.status, CallRow.outcome)
-        )
-        return [OutcomeCount(*line) for line in await self._rows(query)]
-
-    async def criteria(self, where: CallFilter) -> list[CriterionCount]:
-        """Return how each criterion was judged in the calls' latest scores, those that failed most first."""
-        other = aliased(ScoreRow)  # by call, not a list of all: SQLite would go through that list for every call
-        latest = select(func.max(other.id)).where(other.call_id == CallRow.id).correlate(CallRow).scalar_subquery()
-
-        def judged(verdict: str) -> ColumnElement[int]:
-            return func.count(case((VerdictRow.verdict == verdict, 1)))
-
-        query = (
-            select(
-                VerdictRow.criterion_id,
-                func.max(VerdictRow.text),
-                judged("pass"),
-                judged("fail").label("failed"),
-                judged("unresolved"),
-            )
-            .join(ScoreRow, ScoreRow.id == VerdictRow.score_id)
-            .join(CallRow, CallRow.id == ScoreRow.call_id)
-            .where(VerdictRow.verdict != "na", ScoreRow.id == latest, *matching(where))
-            .group_by(VerdictRow.criterion_id)
-            .order_by(judged("fail").desc(), VerdictRow.criterion_id)
-        )
-        return [CriterionCount(*line) for line in await self._rows(query)]
-
-    @property
-    def _is_sqlite(self) -> bool:
-        return self.database.url.get_backend_name() == "sqlite"
-
-    async def _rows(self, query: Executable) -> list[Any]:
-        async with self.database.session() as session:
-            return list((await session.execute(query)).all())
+        first = max(first, since) if since else first
+        found = []
+        day = first.astimezone(zone).date()
+        while (whole := _whole(day, zone))[0] <= last and (not until or whole[0] < until):
+            span = max(whole[0], since or whole[0]), min(whole[1], until or whole[1])
+            if span[0] < span[1]:  # a day that a zone left out has none
+                found.append((day, span))
+            day += timedelta(1)
+        return found
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), 1)
+def _whole(day: date, zone: tzinfo) -> Span:
+    return begin_of(day, zone), begin_of(day + timedelta(1), zone)
+
+
+def _figures(days: Sequence[tuple[date, ByPersona | Kept]], persona: str) -> Figures:
+    """Add up; takes tens of milliseconds for months."""
+    by_persona: ByPersona = {}
+    by_day: list[Day] = []
+    for day, found in days:
+        sums = unpacked(*found) if isinstance(found, tuple) else found
+        chosen = {slug: each for slug, each in sums.items() if not persona or slug == persona}
+        for slug, each in chosen.items():
+            by_persona.setdefault(slug, Sums()).add(each)
+        if calls := sum(each.calls for each in chosen.values()):
+            answered, ms = (sum(each.numbers[name] for each in chosen.values()) for name in ("answered", "duration_ms"))
+            by_day.append(Day(day, calls, answered, ms / 60_000))
+    total = Sums()
+    for each in by_persona.values():
+        total.add(each)
+    personas = [_persona(slug, each) for slug, each in by_persona.items() if slug]
+    outcomes = [OutcomeCount(*ending, calls) for ending, calls in total.endings.items()]
+    criteria = [
+        CriterionCount(name, each.text, each.passed, each.failed, each.unresolved)
+        for name, each in total.criteria.items()
+    ]
+    return Figures(
+        by_day,
+        sorted(personas, key=lambda each: (-each.calls, each.slug)),
+        sorted(outcomes, key=lambda each: (-each.calls, each.status, each.outcome)),
+        sorted(criteria, key=lambda each: (-each.failed, each.criterion_id)),
+        _timing(total),
+    )
+
+
+def _persona(slug: str, sums: Sums) -> PersonaFigures:
+    waits, numbers = counted(sums.waits), sums.numbers
+    return PersonaFigures(
+        slug=slug,
+        title=sums.title,
+        calls=sums.calls,
+        scored=numbers["scored"],
+        score=_share(sums.score, numbers["scored"]),
+        coverage=_share(sums.coverage, numbers["scored"]),
+        failed_critical=numbers["failed_critical"],
+        onset_p50_ms=_percentile(waits, 0.5),
+        onset_p90_ms=_percentile(waits, 0.9),
+    )
+
+
+def _timing(sums: Sums) -> Timing:
+    waits, numbers = counted(sums.waits), sums.numbers
+    bins = np.searchsorted(EDGES_MS, waits[:, 0], side="right")
+    return Timing(
+        waits=tuple(np.bincount(bins, waits[:, 1], len(EDGES_MS) + 1).astype(int).tolist()),
+        p50_ms=_percentile(waits, 0.5),
+        p90_ms=_percentile(waits, 0.9),
+        measured=numbers["measured"],
+        unanswered=numbers["unanswered"],
+        dead_air=numbers["dead_air"],
+        dead_air_calls=numbers["dead_air_calls"],
+        false_takeover_rate=_share(
+            numbers["in_speech"] + numbers["in_pause"], numbers["pauses"] + numbers["long_ipus"]
+        ),
+        overlap_share=_share(numbers["both_ms"], numbers["speech_ms"]),
+        backchannels_per_minute=_share(60_000 * numbers["heard"], numbers["floor_ms"]),
+    )
+
+
+def _percentile(waits: Waits, share: float) -> float | None:
+    """Return the smallest offset with that share of them at or below it, None without any."""
+    if not len(waits):
+        return None
+    reached = np.cumsum(waits[:, 1])
+    return float(waits[np.searchsorted(reached, share * reached[-1]), 0])
 
 
 def _share(part: float, whole: float) -> float | None:
-    return float(part) / float(whole) if whole else None
+    return part / whole if whole else None

@@ -76,7 +76,7 @@ class Disclosure:
             while cursor is not None:
                 page = await self._store.calls(limit=_CALLS_AT_ONCE, cursor=cursor, where=CallFilter(caller=number))
                 for row in page.calls:
-                    yield row.call
+                    yield await self._store.call(row.call.id)
                 cursor = page.next_cursor
 
     async def _told(self, call: Call) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Queries about calls that the store and the analytics build on, and what they find."""
 
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,13 +8,21 @@ from sqlalchemy import ColumnElement, Select, literal, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from crm.call import CallFilter
+from crm.call import Call, CallFilter
 from crm.errors import BadCursor, UnknownCall
 from crm.tables import CallRow, NonceRow
 from personas.db import UtcDateTime
 
+# What lists show of a call. Role prompts and timings, most of a row's bytes, are read by a call's own page only.
+_LISTED = (
+    *(getattr(CallRow, part.name) for part in fields(Call) if part.name != "role_prompt"),
+    literal("").label("role_prompt"),
+    *(CallRow.scored_at, CallRow.score, CallRow.coverage, CallRow.failed_critical, CallRow.turn_count),
+    CallRow.dynamics[("onset", "p50_ms")].as_float().label("onset_p50_ms"),
+)
 
-def page_query(limit: int, cursor: str, where: CallFilter) -> Select[Any]:
+
+def page_query(limit: int, cursor: str, where: CallFilter) -> Select[*tuple[Any, ...]]:
     """Return the query of one page: ``limit`` calls and one more, which tells whether there is a next page.
 
     Pages begin after a key (created_at, id), so that the hundredth costs what the first does.
@@ -21,7 +30,7 @@ def page_query(limit: int, cursor: str, where: CallFilter) -> Select[Any]:
     Raises:
         BadCursor: ``cursor`` is none that a page gave out.
     """
-    query = select(CallRow).order_by(CallRow.created_at.desc(), CallRow.id.desc()).limit(limit + 1)
+    query = select(*_LISTED).order_by(CallRow.created_at.desc(), CallRow.id.desc()).limit(limit + 1)
     if cursor:
         moment, _, call_id = cursor.partition("_")
         try:

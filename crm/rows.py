@@ -5,6 +5,8 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, cast
 
+from sqlalchemy import Row
+
 from crm.call import (
     AskedEnding,
     Call,
@@ -27,7 +29,7 @@ from crm.tables import CallRow, ScoreRow, TurnRow, VerdictRow
 _CALL_FIELDS = tuple(part.name for part in fields(Call))
 
 
-def call(row: CallRow) -> Call:
+def call(row: CallRow | Row[Any]) -> Call:
     """Return the call of a row."""
     values: dict[str, Any] = {name: getattr(row, name) for name in _CALL_FIELDS}
     values |= {"handoff": handoff(row.handoff), "asked": asked(row.asked), "hold": hold(row.hold)}
@@ -50,12 +52,12 @@ def hold(values: Mapping[str, Any] | None) -> Hold | None:
     return None if values is None else Hold(values["reason"], values["by"], datetime.fromisoformat(values["at"]))
 
 
-def listed(row: CallRow) -> ListedCall:
-    """Return a call as lists show it."""
+def listed(row: Row[Any]) -> ListedCall:
+    """Return a call as lists show it, of what ``crm.queries.page_query`` finds."""
     score = None
     if row.scored_at is not None:
         score = ScoreSummary(row.score, row.coverage or 0.0, row.failed_critical or 0)
-    return ListedCall(call(row), score, row.turn_count, (row.dynamics.get("onset") or {}).get("p50_ms"))
+    return ListedCall(call(row), score, row.turn_count, row.onset_p50_ms)
 
 
 def turn(row: TurnRow) -> Turn:

@@ -8,13 +8,13 @@ unscored ──take──▶ save_score ──▶ scored │ its judge is to com
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, UnaryExpression, and_, insert, or_, select, update
+from sqlalchemy import Boolean, ColumnElement, UnaryExpression, and_, insert, literal_column, or_, select, update
 
 from crm import rows
 from crm.call import JudgeWait, Scorecard, StoredScore
 from crm.errors import CannotScore
 from crm.queries import is_kept, known
-from crm.tables import CallRow, ScoreRow, VerdictRow
+from crm.tables import UNSCORED, CallRow, ScoreRow, VerdictRow
 from personas.db import Database
 
 LEASE = timedelta(minutes=10)
@@ -72,7 +72,8 @@ class ScoreQueries:
     async def take_unscored(self, but: Collection[str] = ()) -> str | None:
         """Take a call that has turns and a persona version but no score, oldest first; None where there is none."""
         is_free = or_(CallRow.score_due_at.is_(None), CallRow.score_due_at <= datetime.now(UTC))
-        wanted = (CallRow.scored_at.is_(None), *_SCORABLE, CallRow.id.not_in(list(but)), is_free)
+        has_words = literal_column(UNSCORED, Boolean)  # as its index has it, not as parameters
+        wanted = (has_words, CallRow.persona_version_id.is_not(None), CallRow.id.not_in(list(but)), is_free)
         return await self._take(wanted, CallRow.created_at.asc())
 
     async def take_unjudged(self, but: Collection[str] = (), *, given_up: bool = False) -> str | None:

@@ -284,14 +284,14 @@ class CallStore(ScoreQueries):
             return _changed(left) == 1
 
     async def calls(self, *, limit: int = 50, cursor: str = "", where: CallFilter | None = None) -> CallPage:
-        """Return one page of calls, newest first, each with its latest score.
+        """Return one page of calls, newest first, each with its latest score and without its role prompt.
 
         Raises:
             BadCursor: ``cursor`` is none that a page gave out.
         """
         query = page_query(limit, cursor, where or CallFilter())
         async with self.database.session() as session:
-            found = list(await session.scalars(query))
+            found = (await session.execute(query)).all()
         shown = found[:limit]
         more = f"{shown[-1].created_at.isoformat()}_{shown[-1].id}" if len(found) > limit else None
         return CallPage(tuple(rows.listed(row) for row in shown), more)

@@ -3,11 +3,26 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from personas import tables as _personas  # noqa: F401  persona_versions, which calls refer to
 from personas.db import Base, UtcDateTime
+
+UNSCORED = "scored_at IS NULL AND turn_count > 0"
+"""Calls that have words and no score: few, whatever became of the others. As text, for both databases' planners."""
 
 
 class CallRow(Base):
@@ -68,14 +83,38 @@ class CallRow(Base):
         Index("ix_calls_created_at", "created_at", "id"),
         Index("ix_calls_persona_slug", "persona_slug", "created_at", "id"),
         Index("ix_calls_status", "status", "created_at", "id"),
+        Index("ix_calls_outcome", "outcome", "created_at", "id"),
+        Index("ix_calls_persona_outcome", "persona_slug", "outcome", "created_at", "id"),
         Index("ix_calls_from_number", "from_number", "created_at"),
         Index("ix_calls_to_number", "to_number", "created_at"),
         Index("ix_calls_carrier_call_id", "carrier_call_id"),
-        Index("ix_calls_scored_at", "scored_at", "created_at"),
         Index("ix_calls_score_due_at", "score_due_at"),
         Index("ix_calls_erasing", "erasing", "id"),
         Index("ix_calls_erased", "erased", "created_at"),
+        Index("ix_calls_unscored", "created_at", sqlite_where=text(UNSCORED), postgresql_where=text(UNSCORED)),
+        Index("ix_calls_tests", "created_at", "id", sqlite_where=is_test.is_(True), postgresql_where=is_test.is_(True)),
     )
+
+
+class KeptDayRow(Base):
+    """The sums over the calls of a day that is over, as ``crm.sums.packed`` makes them."""
+
+    __tablename__ = "kept_days"
+
+    begin: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
+    until: Mapped[datetime] = mapped_column(UtcDateTime)
+    figures: Mapped[str] = mapped_column(Text)
+    waits: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ChangedCallRow(Base):
+    """A change of a call that began ``at``, noted by triggers (migration 0015): its day must be counted again."""
+
+    __tablename__ = "changed_calls"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
 class GatewayRow(Base):
@@ -157,7 +196,7 @@ class VerdictRow(Base):
 
     score_id: Mapped[int] = mapped_column(ForeignKey("scores.id", ondelete="CASCADE"), primary_key=True)
     position: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    criterion_id: Mapped[str] = mapped_column(String(160), index=True)
+    criterion_id: Mapped[str] = mapped_column(String(160))
     text: Mapped[str] = mapped_column(Text)
     verdict: Mapped[str] = mapped_column(String(16))
     severity: Mapped[str] = mapped_column(String(16))

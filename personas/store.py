@@ -207,6 +207,16 @@ class PersonaStore(NumberQueries):
                 query = query.where(PersonaRow.archived_at.is_(None))
             return [await _summary(session, persona) for persona in await session.scalars(query)]
 
+    async def titles(self) -> dict[str, str]:
+        """Return every persona's title by slug, those in use first, those put away marked as such."""
+        of_persona = PersonaVersionRow.persona_id == PersonaRow.id
+        shown = select(PersonaVersionRow.card["title"].as_string()).where(of_persona).limit(1)
+        shown = shown.order_by(PersonaVersionRow.published_at.is_(None), PersonaVersionRow.number.desc())
+        query = select(PersonaRow.slug, shown.scalar_subquery(), PersonaRow.archived_at.is_not(None))
+        async with self._database.session() as session:
+            found = (await session.execute(query.order_by(PersonaRow.archived_at.is_not(None), PersonaRow.slug))).all()
+        return {slug: title + (" (archived)" if is_archived else "") for slug, title, is_archived in found}
+
 
 def _note(
     session: AsyncSession, actor: Actor, action: Action, version: PersonaVersionRow, slug: str, detail: str = ""

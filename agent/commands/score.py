@@ -112,7 +112,10 @@ async def _judge_late() -> "dict[str, Scorecard | str]":
 async def _follow(as_json: bool, beside: bool) -> None:
     import signal
     import sys
+    from zoneinfo import ZoneInfo
 
+    from agent.settings import settings
+    from crm.analytics import Analytics
     from crm.scoring.following import score_as_they_end
 
     def tell(call_id: str, card: "Scorecard") -> None:
@@ -126,8 +129,10 @@ async def _follow(as_json: bool, beside: bool) -> None:
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     if beside:
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
-    async with _scoring() as (store, personas, judge):
+    async with _scoring() as (store, personas, judge), asyncio.TaskGroup() as group:
+        ahead = group.create_task(Analytics(store.database).count_ahead(ZoneInfo(settings().time_zone), stop))
         await score_as_they_end(store, personas, stop, tell, judge=judge)
+        ahead.cancel()
 
 
 async def _controls() -> "list[Tried]":

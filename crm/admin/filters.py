@@ -3,7 +3,8 @@
 ?persona=…&since=2026-11-01 ──chosen_calls──▶ ChosenCalls ──where──▶ CallFilter
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, tzinfo
 
@@ -16,7 +17,7 @@ from personas.admin.csv_lines import csv_lines
 from personas.days import begin_of_typed
 from personas.store import PersonaStore
 
-CHUNK = 50  # calls that are read at once for a file: live calls share the event loop
+CHUNK = 100  # calls that are read at once for a file: live calls share the event loop
 COLUMNS = (
     *("call_id", "created_at", "answered_at", "ended_at", "caller", "number", "persona", "persona_version"),
     *("status", "outcome", "reason", "length_s", "turns", "score", "coverage", "failed_critical"),
@@ -79,12 +80,6 @@ def chosen_calls(
     return ChosenCalls(persona, status, outcome, since, until, caller_of, kind, request.app.state.time_zone)
 
 
-async def persona_titles(personas: PersonaStore) -> dict[str, str]:
-    """Return what calls can be chosen by: personas' titles by slug, those in use first."""
-    every = sorted(await personas.personas(also_archived=True), key=lambda each: each.archived_at is not None)
-    return {each.slug: each.title + (" (archived)" if each.archived_at else "") for each in every}
-
-
 async def as_csv(store: CallStore, personas: PersonaStore, chosen: ChosenCalls) -> AsyncIterator[str]:
     """Yield the calls as lines of CSV, newest first, times with their offset in the console's zone.
 
@@ -93,14 +88,21 @@ async def as_csv(store: CallStore, personas: PersonaStore, chosen: ChosenCalls) 
     where = chosen.where()
     yield csv_lines([COLUMNS])
     cursor: str | None = ""
+    versions: dict[int | None, int] = {None: 0}
     while cursor is not None:
         page = await store.calls(limit=CHUNK, cursor=cursor, where=where)
-        versions = await personas.version_numbers({row.call.persona_version_id for row in page.calls})
-        yield csv_lines([_cells(row, versions, chosen.zone) for row in page.calls])
+        ids = {row.call.persona_version_id for row in page.calls}
+        if unknown := ids - versions.keys():
+            versions |= dict.fromkeys(unknown, 0) | await personas.version_numbers(unknown)
+        yield await asyncio.to_thread(_chunk, page.calls, versions, chosen.zone)
         cursor = page.next_cursor
 
 
-def _cells(row: ListedCall, versions: dict[int | None, int], zone: tzinfo) -> list[object]:
+def _chunk(calls: Sequence[ListedCall], versions: Mapping[int | None, int], zone: tzinfo) -> str:
+    return csv_lines([_cells(row, versions, zone) for row in calls])
+
+
+def _cells(row: ListedCall, versions: Mapping[int | None, int], zone: tzinfo) -> list[object]:
     call, score = row.call, row.score
     moments = [
         at.astimezone(zone).isoformat(timespec="seconds") if at else ""
@@ -112,7 +114,7 @@ def _cells(row: ListedCall, versions: dict[int | None, int], zone: tzinfo) -> li
         "erased" if call.is_anonymous else masked(call.from_number),
         call.to_number,
         call.persona_slug or "",
-        versions.get(call.persona_version_id, ""),
+        versions[call.persona_version_id] or "",
         call.status,
         call.outcome,
         call.reason,

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from crm.admin.filters import ChosenCalls, chosen_calls, persona_titles
+from crm.admin.filters import ChosenCalls, chosen_calls
 from crm.admin.timing import shown_timing
 from crm.admin.words import OUTCOMES, STATUSES
 from crm.analytics import Analytics, Day, OutcomeCount, PersonaFigures
@@ -57,24 +57,19 @@ def section(analytics: Analytics, personas: PersonaStore) -> Section:
     async def overview(request: Request, chosen: Annotated[ChosenCalls, Depends(chosen_calls)]) -> Response:
         chosen = replace(_lately(chosen), status="", outcome="", caller_of="", kind="callers")
         where = chosen.where()
-        async with asyncio.TaskGroup() as group:
-            days = group.create_task(analytics.days(where, chosen.zone))
-            by_persona = group.create_task(analytics.personas(where))
-            outcomes = group.create_task(analytics.outcomes(where))
-            criteria = group.create_task(analytics.criteria(where))
-            timing = group.create_task(analytics.timing(where))
+        figures = await analytics.figures(where.since, where.until, chosen.zone, chosen.persona)
         return await pages(
             request,
             "overview.html",
             active=PATH,
             chosen=chosen,
-            titles=await persona_titles(personas),
-            totals=totals(days.result(), by_persona.result()),
-            bars=bars(days.result(), *_window(where, chosen.zone)),
-            by_persona=by_persona.result(),
-            outcomes=[(ending(each), each.calls, _calls(chosen, each)) for each in outcomes.result()],
-            timing=await asyncio.to_thread(shown_timing, timing.result()),
-            criteria=[each for each in criteria.result() if each.failed][:MOST_CRITERIA],
+            titles=await personas.titles(),
+            totals=totals(figures.days, figures.personas),
+            bars=bars(figures.days, *_window(where, chosen.zone)),
+            by_persona=figures.personas,
+            outcomes=[(ending(each), each.calls, _calls(chosen, each)) for each in figures.outcomes],
+            timing=await asyncio.to_thread(shown_timing, figures.timing),
+            criteria=[each for each in figures.criteria if each.failed][:MOST_CRITERIA],
             calls_of=lambda slug: f"/calls?{urlencode(chosen.query() | {'persona': slug})}",
         )
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from crm.admin import keeping, live, search
 from crm.admin.conversation import grouped, shown_turns
-from crm.admin.filters import KINDS, ChosenCalls, as_csv, chosen_calls, persona_titles
+from crm.admin.filters import KINDS, ChosenCalls, as_csv, chosen_calls
 from crm.admin.live import LiveView, TypedHandoff
 from crm.admin.words import OUTCOMES, STATUSES, delay_parts, event_words, figures, in_words, masked, onsets
 from crm.call import Call, CallPage
@@ -85,7 +85,7 @@ def _list_page(router: APIRouter, pages: Pages, store: CallStore, personas: Pers
             "of_all_callers": f"{PATH}?{urlencode(replace(chosen, caller_of='').query())}",
             "sought": "",
             "why": "",
-            "personas": await persona_titles(personas),
+            "personas": await personas.titles(),
             "versions": await personas.version_numbers({row.call.persona_version_id for row in page.calls}),
             "statuses": STATUSES,
             "status_titles": {name: shown.title for name, shown in STATUSES.items()},

@@ -6,15 +6,13 @@ import pytest
 from sqlalchemy import update
 
 from crm.analytics import Analytics, CriterionCount, OutcomeCount, Timing
-from crm.call import CallFilter, Scorecard, Side, Transfer, Turn, Verdict
+from crm.call import Scorecard, Side, Transfer, Turn, Verdict
 from crm.dynamics import Dynamics, dynamics_of
 from crm.floor import Ipu
 from crm.reference import binned
 from crm.store import CallStore
 from crm.tables import CallRow
 from personas.db import Database
-
-ALL = CallFilter()
 
 
 async def test_figures_of_many_calls(store: CallStore, database: Database, new_call):
@@ -44,22 +42,23 @@ async def test_figures_of_many_calls(store: CallStore, database: Database, new_c
     await store.refuse_call(new_call("CA9", persona_slug=None), "unknown_number", "Nobody answers this number.")
 
     figures = Analytics(database)
-    days = await figures.days(CallFilter(until=moment + timedelta(days=1)))
+    days = (await figures.figures(until=moment + timedelta(days=1))).days
     assert [(str(day.day), day.calls, day.answered, day.minutes) for day in days] == [
         ("2026-07-01", 1, 1, 1.0),
         ("2026-07-02", 5, 5, 5.0),
     ]
-    waste, bank = await figures.personas(ALL)
+    found = await figures.figures()
+    waste, bank = found.personas
     assert (waste.slug, waste.calls, waste.scored, waste.score) == ("waste", 5, 5, 0.8)
     assert (waste.coverage, waste.failed_critical) == (0.5, 1)
     assert (waste.onset_p50_ms, waste.onset_p90_ms) == (400.0, 1_300.0)
     assert (bank.calls, bank.onset_p50_ms, bank.onset_p90_ms) == (1, 500.0, 1_500.0)
-    assert await figures.outcomes(ALL) == [
+    assert found.outcomes == [
         OutcomeCount("ended", "caller_hung_up", 6),
         OutcomeCount("refused", "unknown_number", 1),
     ]
-    assert await figures.criteria(ALL) == [CriterionCount("role", "Stays the agent.", 5, 1, 0)]
-    assert (await figures.timing(ALL)).p50_ms == 500.0
+    assert found.criteria == [CriterionCount("role", "Stays the agent.", 5, 1, 0)]
+    assert found.timing.p50_ms == 500.0
 
 
 def measured(*runs: tuple[Side, int, int], duration_ms: int = 20_000) -> Dynamics:
@@ -85,7 +84,7 @@ async def test_timing_is_that_of_all_conversations_together(store: CallStore, ne
             dynamics=one.summary(),
         )
     await store.refuse_call(new_call("CA9", persona_slug=None), "unknown_number", "Nobody answers this number.")
-    found = await Analytics(store.database).timing(ALL)
+    found = (await Analytics(store.database).figures()).timing
     offsets = [transfer.offset_ms for one in conversations for transfer in one.transfers]
     assert offsets == [100, -500, -1_000]
     assert found.waits == tuple(binned(offsets))
@@ -103,5 +102,5 @@ async def test_timing_is_that_of_all_conversations_together(store: CallStore, ne
     assert found.overlap_share > 0
     assert found.backchannels_per_minute == 0
 
-    none = await Analytics(store.database).timing(CallFilter(persona_slug="nobody"))
+    none = (await Analytics(store.database).figures(persona="nobody")).timing
     assert none == Timing((0,) * 17, None, None, 0, 0, 0, 0, None, None, None)

@@ -11,10 +11,11 @@ from sqlalchemy import insert
 
 from crm.analytics import Analytics
 from crm.call import CallFilter
-from crm.days import offsets
 from crm.tables import CallRow
 from personas.days import begin_of
 from personas.db import Database
+from tests.crm.plain_figures import PlainFigures
+from tests.crm.zone_offsets import offsets
 
 # Changes of an hour, of half an hour, at midnight, for Ramadan, by a whole day; and an odd offset without any.
 ZONES = (
@@ -70,14 +71,17 @@ async def test_calls_are_counted_by_the_days_of_a_zone(database: Database) -> No
     async with database.session() as session:
         lines = [row | {"id": f"{n}", "carrier_call_id": f"{n}", "created_at": at} for n, at in enumerate(moments)]
         await session.execute(insert(CallRow), lines)
-    figures = Analytics(database)
+    figures, around = Analytics(database), timedelta(2)
     for name in ZONES:
         zone = ZoneInfo(name)
-        days = await figures.days(CallFilter(), zone)
-        assert {each.day: each.calls for each in days} == Counter(at.astimezone(zone).date() for at in moments), name
-        assert days == sorted(days, key=lambda each: each.day)
-        day = date(2011, 12, 31)
-        since, until = begin_of(day, zone), begin_of(day + timedelta(1), zone)
-        found = await figures.days(CallFilter(since=since, until=until), zone)
-        assert found == [each for each in days if each.day == day], name
-    assert await figures.days(CallFilter(since=datetime(2031, 1, 1, tzinfo=UTC)), ZoneInfo("Europe/Berlin")) == []
+        for change in [YEARS[0], *(begin for begin, _ in offsets(zone, *YEARS)[1:])]:
+            first, last = (change - around).astimezone(zone).date(), (change + around).astimezone(zone).date()
+            since, until = begin_of(first, zone), begin_of(last, zone)
+            days = (await figures.figures(since, until, zone)).days
+            wanted = Counter(at.astimezone(zone).date() for at in moments if since <= at < until)
+            assert {each.day: each.calls for each in days} == wanted, name
+            assert days == sorted(days, key=lambda each: each.day)
+        every = Counter(at.astimezone(zone).date() for at in moments)
+        plain = await PlainFigures(database).days(CallFilter(), zone)
+        assert {each.day: each.calls for each in plain} == every, name
+    assert (await figures.figures(datetime(2031, 1, 1, tzinfo=UTC), zone=ZoneInfo("Europe/Berlin"))).days == []

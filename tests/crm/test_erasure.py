@@ -12,7 +12,7 @@ from fastapi import FastAPI, Response
 from sqlalchemy import delete, insert, select, text, update
 
 from agent.messages import remover
-from crm.analytics import Analytics
+from crm.analytics import Analytics, Figures
 from crm.call import CallFilter, Scorecard, Turn
 from crm.erasure import Erasures, Whose, _anonymous
 from crm.errors import CannotErase, CannotHold, CannotScore, UnknownCall
@@ -31,12 +31,9 @@ def archive(store: CallStore, tmp_path: Path, new_call) -> Archive:
     return Archive(store, tmp_path, new_call)
 
 
-async def figures(archive: Archive) -> list[object]:
+async def figures(archive: Archive) -> Figures:
     """Everything that Overview shows."""
-    analytics, where = Analytics(archive.database), CallFilter()
-    days, personas = await analytics.days(where), await analytics.personas(where)
-    rest = [await analytics.timing(where), await analytics.outcomes(where), await analytics.criteria(where)]
-    return [days, personas, *rest]
+    return await Analytics(archive.database).figures()
 
 
 async def test_a_caller_leaves_no_trace_and_the_figures_stay(archive: Archive) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.lag import LoopLag
+from agent.lag import TICK_S, LoopLag
 
 _LAG_WINDOW_S = 600.0
 
@@ -27,11 +27,11 @@ _LAG_WINDOW_S = 600.0
 class Probe:
     """One server's probe; make it in the running loop, then ``announce`` the port."""
 
-    def __init__(self) -> None:
+    def __init__(self, lag_tick_s: float = TICK_S) -> None:
         self.stopped = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._lag = LoopLag(_LAG_WINDOW_S)
-        self._lag.start()
+        self._lag_tick_s = lag_tick_s
+        self._lag = self._new_lag()
         self._out = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever else prints: not between our answers
 
@@ -59,20 +59,21 @@ class Probe:
     def _figures(self, *, tidy: bool) -> dict[str, float]:
         if tidy:
             gc.collect()
-        lag_ms, self._lag = self._lag.percentile_ms(), self._renewed()
+        lag, self._lag = self._lag, self._new_lag()
+        lag.stop()
         return {
             "cpu_s": time.process_time(),
             "at_s": time.monotonic(),
             "memory_mb": _memory_mb(),
-            "loop_lag_p95_ms": lag_ms,
+            "loop_lag_p95_ms": lag.percentile_ms(),
+            "loop_lag_max_ms": lag.percentile_ms(1.0),
             "tasks": len(asyncio.all_tasks()),
             "threads": threading.active_count(),
             **_descriptors(),
         }
 
-    def _renewed(self) -> LoopLag:
-        self._lag.stop()
-        lag = LoopLag(_LAG_WINDOW_S)
+    def _new_lag(self) -> LoopLag:
+        lag = LoopLag(_LAG_WINDOW_S, tick_s=self._lag_tick_s)
         lag.start()
         return lag
 

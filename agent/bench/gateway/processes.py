@@ -6,6 +6,7 @@ async with server(PARLEY) as gateway: await gateway.ask("figures")
 import asyncio
 import contextlib
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass
@@ -97,21 +98,22 @@ class Server:
 @contextlib.asynccontextmanager
 async def server(system: System) -> AsyncIterator[Server]:
     """Start a system's process; stop it after the block."""
-    async with _child(system.name, system.module) as child:
-        yield Server(system, child, await child.read(_STARTS_S))
-        child.tell({"do": "stop"})
+    async with child(system.name, system.module) as one:
+        yield Server(system, one, await one.read(_STARTS_S))
+        one.tell({"do": "stop"})
 
 
 @contextlib.asynccontextmanager
 async def phones(load: Load) -> AsyncIterator[Child]:
     """Start the phones' process; it says "begun", "ending" and "over"."""
-    async with _child("phones", "agent.bench.gateway.phones") as child:
-        child.tell(asdict(load))
-        yield child
+    async with child("phones", "agent.bench.gateway.phones") as one:
+        one.tell(asdict(load))
+        yield one
 
 
 @contextlib.asynccontextmanager
-async def _child(name: str, module: str) -> AsyncIterator[Child]:
+async def child(name: str, module: str, environment: Mapping[str, str] | None = None) -> AsyncIterator[Child]:
+    """Run a module of ours for the length of the block; ``environment`` is added to this process's own."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -119,6 +121,7 @@ async def _child(name: str, module: str) -> AsyncIterator[Child]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=_LINE_BYTES,
+        env=os.environ | dict(environment or {}),
         cwd=_ROOT,  # where "-m" looks for modules
     )
     try:

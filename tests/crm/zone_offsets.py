@@ -1,8 +1,4 @@
-"""A time zone's offsets over a stretch of time; where its days begin is in personas.days.
-
-Databases get the offsets from here, not from time zone rules of their own: SQLite has none, and PostgreSQL's may
-be of another year than Python's. So both count the same calls in the same days, those of 23 and 25 hours too.
-"""
+"""A time zone's offsets over a stretch of time, for databases that have no rules of their own, or older ones."""
 
 from datetime import UTC, datetime, timedelta, tzinfo
 
