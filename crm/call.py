@@ -240,7 +240,7 @@ class ScoreSummary:
 
 @dataclass(frozen=True, slots=True)
 class ListedCall:
-    """One row of a list of calls. ``onset_p50_ms`` is the median wait for the agent, where it is known."""
+    """A row of a list of calls, without its role prompt. ``onset_p50_ms``: the median wait for the agent, if known."""
 
     call: Call
     score: ScoreSummary | None

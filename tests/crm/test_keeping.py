@@ -3,9 +3,11 @@
 import asyncio
 import os
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -184,8 +186,8 @@ def nobody_in(folder: Path, read_only: Path) -> Iterator[None]:
     """Be a user, not root, who may do everything in a folder but in one part of it."""
     for each in (folder, *folder.rglob("*")):
         each.chmod(0o777)
-    for each in folder.parents[:2]:  # pytest's own let nobody else in
-        each.chmod(0o755)
+    for each in takewhile(lambda parent: parent != Path(tempfile.gettempdir()), folder.parents):
+        each.chmod(0o755)  # pytest's own let nobody else in
     read_only.chmod(0o555)
     was = os.geteuid()
     if was == 0:
