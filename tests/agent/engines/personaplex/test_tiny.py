@@ -62,7 +62,7 @@ def own_voices(tmp_path):
 
 
 REFUSED = {
-    "a prompt too long": ({"text_prompt": "word " * 900, "voice_prompt": "own"}, "takes 926 frames, 902 of them text"),
+    "a prompt too long": ({"text_prompt": "word " * 900, "voice_prompt": "own"}, "takes 927 frames, 902 of them text"),
     "a voice that is none": ({"voice_prompt": "NATF2.pt"}, "names no voice of this server"),
     "a torn recording": ({"voice_prompt": "torn.wav"}, "torn.wav is not a WAV file"),
     "torn embeddings": ({"voice_prompt": "torn.pt"}, "torn.pt is not a file of tensors"),
