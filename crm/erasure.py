@@ -140,7 +140,7 @@ class Erasures:
                 marked = (await session.scalars(query)).all()
                 await session.execute(delete(CustomerRow).where(CustomerRow.id.in_(_customer(whose.number))))
                 action = Action.CALL_ERASED if whose.call_id else Action.CALLER_ERASED
-                note(session, self._actor, action, subject, f"{plan.calls} calls, {plan.recordings} recordings")
+                note(session, self._actor, action, subject, f"calls: {plan.calls}, recordings: {plan.recordings}")
         except Exception:
             if customer:
                 await asyncio.to_thread(exhume, self.recordings, customer)

@@ -91,7 +91,7 @@ class Keeper:
             log.error("files of a call could not be removed", call_id=call_id, reason=why)
         if done.calls or done.recordings:
             log.info("calls were erased", calls=done.calls, recordings=done.recordings)
-            what = f"{done.calls} calls, {done.recordings} recordings"
+            what = f"calls: {done.calls}, recordings: {done.recordings}"
             await AuditLog(self._database).record(PARLEY, Action.CALLS_PRUNED, Subject("calls", ""), what)
         return done
 

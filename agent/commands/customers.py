@@ -193,7 +193,8 @@ def _tell(report: "Report", dry_run: bool, as_json: bool) -> None:
         typer.echo(f"Columns that are left out: {', '.join(report.ignored)}.", err=True)
     new, changed, unchanged = (report.counts[name] for name in ("new", "changed", "unchanged"))
     verb = "" if report.is_written else "would be "
-    typer.echo(f"{report.rows} rows: {new} {verb}new, {changed} {verb}changed, {unchanged} unchanged.")
+    rows = "1 row" if report.rows == 1 else f"{report.rows} rows"
+    typer.echo(f"{rows}: {new} {verb}new, {changed} {verb}changed, {unchanged} unchanged.")
     if report.bad_count:
         done = "left out" if report.is_written else "so nothing was written" if not dry_run else "nothing was written"
         typer.echo(f"{report.bad_count} rows are bad: {done}.", err=True)

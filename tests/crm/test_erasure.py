@@ -111,7 +111,7 @@ async def test_a_customers_numbers_are_one_caller_and_the_log_tells_who_erased_t
     assert await archive.traces(SECRET, ANN, BOB) == []
     told = [(each.action, each.detail) for each in (await AuditLog(archive.database).entries(limit=3)).entries]
     held = [("call_released", ""), ("call_held", "")]
-    assert told == [("caller_erased", "2 calls, 2 recordings"), *held]
+    assert told == [("caller_erased", "calls: 2, recordings: 2"), *held]
 
 
 async def test_a_call_goes_with_all_its_parts_and_no_other(archive: Archive) -> None:
