@@ -1,39 +1,20 @@
 """`parley customers`, as people type it, on a SQLite file."""
 
 import json
-from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner, Result
 
-from agent.commands import customers
-from agent.settings import settings
 from crm.errors import BadCustomerFile, UnknownCustomer
 from personas.errors import BadNumber
-
-Parley = Callable[..., Result]
+from tests.agent.commands.conftest import Parley
 
 
 @pytest.fixture
-def parley(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parley]:
-    """Run a command on a data folder of this test's own; errors that `parley` would print come out raised."""
-    monkeypatch.setenv("PARLEY_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.delenv("PARLEY_DATABASE_URL", raising=False)
-    settings.cache_clear()
-    app = typer.Typer()
-    customers.register(app)
-
-    def run(*arguments: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(app, ["customers", *arguments])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == code, result.output
-        return result
-
-    yield run
-    settings.cache_clear()
+def parley(parley: Parley) -> Parley:
+    """Run a command of `parley customers`."""
+    return partial(parley, "customers")
 
 
 def test_customers_go_in_out_and_away(parley: Parley, tmp_path: Path) -> None:

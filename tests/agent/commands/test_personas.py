@@ -1,41 +1,15 @@
 """`parley db`, `parley personas` and `parley numbers`, as people type them, on a SQLite file."""
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner, Result
 
-from agent.commands import db, personas
 from agent.settings import settings
 from personas.db import DatabaseError
 from personas.errors import BadNumber, BadNumberSetting, CardError, PersonaArchived, PersonaInUse, UnknownPersona
 from personas.library import FOLDER
-
-Parley = Callable[..., Result]
-
-
-@pytest.fixture
-def parley(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parley]:
-    """Run a command on a data folder of this test's own; errors that `parley` would print come out raised."""
-    monkeypatch.setenv("PARLEY_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.delenv("PARLEY_DATABASE_URL", raising=False)
-    settings.cache_clear()
-    app = typer.Typer()
-    db.register(app)
-    personas.register(app)
-
-    def run(*arguments: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(app, arguments)
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == code, result.output
-        return result
-
-    yield run
-    settings.cache_clear()
+from tests.agent.commands.conftest import Parley
 
 
 def test_a_new_database_is_checked_and_made(parley: Parley) -> None:

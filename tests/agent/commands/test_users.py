@@ -2,47 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
 from getpass import getuser
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner, Result
 
-from agent.commands import audit, db, users
-from agent.settings import settings
 from personas.accounts import AccountError, Accounts, User
 from personas.db import Database
-
-Parley = Callable[..., Result]
-
-
-@pytest.fixture
-def parley(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parley]:
-    """Run a command on a data folder of this test's own; errors that `parley` would print come out raised."""
-    monkeypatch.setenv("PARLEY_DATA_DIR", str(tmp_path))
-    monkeypatch.delenv("PARLEY_DATABASE_URL", raising=False)
-    settings.cache_clear()
-    app = typer.Typer()
-    db.register(app)
-    users.register(app)
-    audit.register(app)
-
-    def run(*arguments: str, code: int = 0, typed: str = "") -> Result:
-        result = CliRunner().invoke(app, arguments, input=typed)
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == code, result.output
-        return result
-
-    yield run
-    settings.cache_clear()
+from tests.agent.commands.conftest import Parley
 
 
 def may_sign_in(tmp_path: Path, name: str, password: str) -> bool:
     async def check() -> User | None:
-        database = Database(f"sqlite+aiosqlite:///{tmp_path / 'parley.db'}")
+        database = Database(f"sqlite+aiosqlite:///{tmp_path / 'data' / 'parley.db'}")
         try:
             return await Accounts(database).check(name, password)
         finally:
