@@ -80,10 +80,10 @@ class ChatQuery:
         }
 
     def for_published(self) -> "ChatQuery":
-        """Return what NVIDIA's own server bears: it wants both prompts, the voice by its file, and fails at a seed."""
+        """Return what NVIDIA's own server bears: it wants a text, the voice by its file's name, and fails at a seed."""
         voice = self.voice or DEFAULT_VOICE
         file = voice if voice.endswith(VOICE_KINDS) else voice + VOICE_KINDS[0]
-        return replace(self, voice=file, text=self.text or "", seed=None)
+        return replace(self, voice=file, text=self.text or " ", seed=None)
 
 
 def _unless(value: float, usual: float) -> float | None:

@@ -170,7 +170,7 @@ async def test_nobody_there_is_told_by_the_call_and_not_by_the_start() -> None:
     ],
 )
 async def test_a_published_server_gets_what_it_bears_and_one_call(role: RolePrompt, file: str) -> None:
-    """It looks the voice up by its file's name, fails where a prompt is left out, and at any seed."""
+    """It looks the voice up by its file's name, fails where a prompt is left out or empty, and at any seed."""
     asked = []
 
     async def handle(socket: ServerConnection) -> None:
@@ -185,7 +185,7 @@ async def test_a_published_server_gets_what_it_bears_and_one_call(role: RoleProm
         await asyncio.sleep(0)
     assert asked[0].path == "/api/chat"
     query = parse_qs(asked[0].query, keep_blank_values=True)
-    assert query == {"voice_prompt": [file], "text_prompt": [role.text]}
+    assert query == {"voice_prompt": [file], "text_prompt": [role.text or " "]}
 
 
 async def test_what_is_pushed_early_waits_for_a_server_that_throws_it_away() -> None:
