@@ -33,8 +33,8 @@ demo: install    ## a scripted caller phones a persona; scores, figures, the pag
 serve: install   ## the server, as configured by PARLEY_… variables or .env
 	@$(BIN)/parley serve $(ARGS)
 
-test: install    ## the tests that need nothing but this machine, three files at a time (ARGS="-n 0": one)
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(ARGS)
+test: install    ## the tests that need nothing but this machine, two files at a time (ARGS="-n 0": one)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(ARGS)
 
 check: torch     ## style, types, import contracts, migrations
 	@$(BIN)/ruff check .
