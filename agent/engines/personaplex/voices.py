@@ -65,8 +65,7 @@ class FileVoices:
         return sorted(self._names)
 
     def check(self, name: str) -> str:
-        stem = name.removesuffix(".pt").removesuffix(".wav")  # clients of the published server say .pt
-        for found in (name, *(stem + kind for kind in VOICE_KINDS)):
+        for found in (name, *(_stem(name) + kind for kind in VOICE_KINDS)):  # the published server's clients say .pt
             if found in self._names:
                 return found
         known = ", ".join(sorted({Path(found).stem for found in self._names})[:20])
@@ -109,7 +108,7 @@ class RandomVoices:
         return [f"{kind}{sex}{n}" for kind, count in (("NAT", 4), ("VAR", 5)) for sex in "FM" for n in range(count)]
 
     def check(self, name: str) -> str:
-        found = name.removesuffix(".pt").removesuffix(".wav")
+        found = _stem(name)
         if found not in self.names():
             raise VoiceError(f"There is no voice {name[:100]!r}; there are NATF0-3, NATM0-3, VARF0-4 and VARM0-4.")
         return found
@@ -117,6 +116,10 @@ class RandomVoices:
     def load(self, name: str) -> Voice:
         generator = torch.Generator().manual_seed(int.from_bytes(name.encode()[:7], "big"))
         return Voice(name, codes=torch.randint(0, AUDIO_CARD, (self.frames, CODEBOOKS), generator=generator))
+
+
+def _stem(name: str) -> str:
+    return name.removesuffix(".pt").removesuffix(".wav")
 
 
 def recording(data: bytes, name: str) -> Tensor:
