@@ -1,11 +1,14 @@
-"""Alerts ask for figures that the gateway and the engine really print, by labels that they really bear."""
+"""Alerts and the dashboard ask for figures that are really printed, by labels that they really bear."""
 
+import json
 import re
+from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
-from typing import get_args
+from typing import Any, get_args
 
 import httpx
+import pytest
 import yaml
 
 from agent.duplex import Capacity
@@ -23,6 +26,14 @@ def rules() -> list[dict[str, object]]:
     return [rule for group in groups for rule in group["rules"]]
 
 
+def panels() -> list[dict[str, Any]]:
+    return json.loads((HERE / "grafana-dashboard.json").read_text())["panels"]
+
+
+ALERTS = [str(rule["expr"]) for rule in rules()]
+DASHBOARD = [target["expr"] for panel in panels() for target in panel.get("targets", ())]
+
+
 def printed(text: str) -> set[str]:
     """Return the names of all samples, and those that a counter or histogram with labels has once it counts."""
     names = {re.split(r"[{ ]", line)[0] for line in text.splitlines() if line and not line.startswith("#")}
@@ -31,24 +42,27 @@ def printed(text: str) -> set[str]:
     return names
 
 
-async def test_alerts_ask_for_figures_that_exist(open_exchange: Open) -> None:
+async def test_what_is_asked_for_exists(open_exchange: Open) -> None:
     where = await open_exchange()
     async with httpx.AsyncClient(trust_env=False) as http:
         gateway = printed((await http.get(f"{where.url}/metrics")).text)
     counted = dict.fromkeys(COUNTERS, 0) | {"tick_s": (0.01,), "prompt_s": (0.1,)}
-    engine = SimpleNamespace(capacity=lambda: Capacity(4, 1), counters=SimpleNamespace(**counted))
+    cache = SimpleNamespace(hits=0, misses=0, byte_count=0)
+    engine = SimpleNamespace(capacity=lambda: Capacity(4, 1), counters=SimpleNamespace(**counted), cache=cache)
     known = gateway | printed(ServerMetrics(engine).text().decode())  # pyright: ignore[reportArgumentType]
     assert "parley_calls_total" in known
-    asked = {name for rule in rules() for name in FIGURE.findall(str(rule["expr"]))}
-    assert len(asked) > 8
-    assert asked <= known
+    for expressions in ALERTS, DASHBOARD:
+        asked = {name for expression in expressions for name in FIGURE.findall(expression)}
+        assert len(asked) > 8
+        assert asked <= known
 
 
-def test_alerts_ask_for_outcomes_that_exist() -> None:
+@pytest.mark.parametrize("expressions", [ALERTS, DASHBOARD], ids=["alerts", "dashboard"])
+def test_outcomes_that_are_asked_for_exist(expressions: list[str]) -> None:
     named = {
         outcome
-        for rule in rules()
-        for choice in re.findall(r'outcome=~?"([^"]*)"', str(rule["expr"]))
+        for expression in expressions
+        for choice in re.findall(r'outcome=~?"([^"]*)"', expression)
         for outcome in choice.split("|")
     }
     assert named
@@ -61,3 +75,13 @@ def test_every_alert_says_what_happens_and_what_to_do() -> None:
         assert rule["labels"] in ({"severity": "page"}, {"severity": "ticket"})
         assert set(rule["annotations"]) == {"summary", "action"}  # pyright: ignore[reportArgumentType]
         assert set(re.findall(r'job="([^"]*)"', str(rule["expr"]))) <= jobs
+
+
+def test_panels_say_what_they_show_and_stand_beside_each_other() -> None:
+    places = [panel["gridPos"] for panel in panels()]
+    for one, other in combinations(places, 2):
+        beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
+        assert beside or one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
+    assert all(place["x"] + place["w"] <= 24 for place in places)  # Grafana's columns
+    assert len({panel["id"] for panel in panels()}) == len(places)
+    assert all(panel["type"] == "row" or panel["description"] for panel in panels())
