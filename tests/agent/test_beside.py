@@ -55,7 +55,7 @@ async def test_calls_are_scored_and_erased_unasked_and_a_killed_server_leaves_no
         await session.execute(update(CallRow).where(CallRow.id == old).values(created_at=forty_days_ago))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
     environment |= {"PARLEY_DATA_DIR": str(tmp_path), "PARLEY_ENGINE": "loopback", "PARLEY_TWILIO_AUTH_TOKEN": TOKEN}
-    environment["PARLEY_KEEP_CALLS_DAYS"] = "30"
+    environment |= {"PARLEY_KEEP_CALLS_DAYS": "30", "PARLEY_MAX_LOOP_LAG_MS": "0"}
     command = [sys.executable, "-m", "agent.cli", "serve", "--port", "0"]
     server = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment)
     try:

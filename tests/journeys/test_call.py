@@ -164,7 +164,7 @@ async def server_process(folder: Path, *arguments: str, drain_s: str = "1") -> A
     """`parley serve` in a process of its own → (process, URL, what it printed up to then)."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
     environment |= {"PARLEY_DATA_DIR": str(folder), "PARLEY_ENGINE": "loopback", "PARLEY_TWILIO_AUTH_TOKEN": TOKEN}
-    environment |= {"PARLEY_DRAIN_S": drain_s}
+    environment |= {"PARLEY_DRAIN_S": drain_s, "PARLEY_MAX_LOOP_LAG_MS": "0"}
     command = [sys.executable, "-m", "agent.cli", "serve", "--port", "0", *arguments]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment, stderr=PIPE)
     assert process.stderr is not None
