@@ -33,6 +33,7 @@ from agent.own_voice import OwnVoice
 from agent.pipeline.build import warm_up
 from agent.pipeline.watch import Patience
 from agent.settings import Settings, SettingsError
+from agent.tracing.line import LiveSpans, TracedDesk
 from crm.admin import customers as customer_pages
 from crm.admin import overview
 from crm.admin import pages as call_pages
@@ -79,7 +80,7 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     personas, calls = PersonaStore(database), CallStore(database)
     recordings, metrics = Recordings(settings.data_dir / "recordings"), GatewayMetrics(settings.data_dir)
     admission = Admission(LoopLag(on_lag=metrics.lag), settings.max_loop_lag_ms)
-    live, own_voice = LiveCalls(metrics.count), OwnVoice(settings.tts)
+    live, own_voice = LiveCalls(metrics.count, LiveSpans().note), OwnVoice(settings.tts)
     neighbours = LiveNeighbours(live, settings.data_dir / "live", calls.gateway)
     lookup = _lookup(settings)
     engine = engine or load_engine(settings.engine, settings.engine_options())
@@ -102,7 +103,9 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     desk = CallDesk(board, too_busy=admission.too_busy)
     tests = BrowserDesk(board, browsers, keeps_slots=settings.test_keeps_slots, too_busy=admission.too_busy)
     desks = Desks(desk, tests)
-    app = FastAPI(title="Parley", lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Parley", lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url=None, telemetry=console.UNTOLD
+    )
     state: dict[str, object] = dict(settings=settings, database=database, personas=personas, calls=calls)
     state |= dict(recordings=recordings, live=live, neighbours=neighbours, own_voice=own_voice)
     state |= dict(lookup=lookup, engine=engine, desk=desk, desks=desks, lag=admission.lag, metrics=metrics)
@@ -128,7 +131,9 @@ def _mount_lines(
 ) -> None:
     limits = LineLimits(calls_per_minute=settings.caller_calls_per_minute)
     for carrier, desk in lines:
-        router = telephony_router(carrier, desk, start_timeout_s=settings.stream_start_timeout_s, limits=limits)
+        router = telephony_router(
+            carrier, TracedDesk(desk), start_timeout_s=settings.stream_start_timeout_s, limits=limits
+        )
         app.include_router(router)
     timed = frozenset(path for carrier, _ in lines for path in (carrier.webhook_path, carrier.action_path))
     app.add_middleware(Timed, metrics=metrics, paths=timed)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
+from opentelemetry.trace import SpanKind
 
 from agent.customer_lookup import CustomerLookup
 from agent.duplex import DuplexEngine, DuplexError, DuplexSession, EngineFull
@@ -21,6 +22,7 @@ from agent.pipeline.opening_session import OpeningSession
 from agent.pipeline.ring_back import rings_until
 from agent.pipeline.watch import Patience
 from agent.role import role_for
+from agent.tracing.spans import span
 from crm.call import Call, Handoff
 from crm.errors import NonceRefused
 from crm.recorder import CallRecorder
@@ -122,7 +124,9 @@ async def _open_session(board: Switchboard, call: Call) -> DuplexSession:
     if call.persona_version_id is None:
         raise PersonaError("The call has no persona.")
     version = await board.personas.version(call.persona_version_id)
-    return await board.engine.open(role_for(version.card, call.customer, await board.calls.history(call)))
+    role = role_for(version.card, call.customer, await board.calls.history(call))
+    with span("open session", SpanKind.CLIENT, engine=board.engine.name):
+        return await board.engine.open(role)
 
 
 async def _converse(

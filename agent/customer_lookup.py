@@ -8,8 +8,10 @@ The number travels in the body, because addresses stand in the logs of servers a
 import asyncio
 
 import httpx
+from opentelemetry.trace import SpanKind
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from agent.tracing.spans import pass_on, span
 from crm.call import KnownCaller
 from personas.prompt import MOST_NAME_BYTES, MOST_PROFILE_BYTES, as_data
 
@@ -50,8 +52,9 @@ class CustomerLookup:
             LookupFailed: whatever went wrong, after the timeout at the latest.
         """
         try:
-            async with asyncio.timeout(self._timeout_s):
-                body = await self._ask(number)
+            with span("look up caller", SpanKind.CLIENT):
+                async with asyncio.timeout(self._timeout_s):
+                    body = await self._ask(number)
         except (TimeoutError, httpx.TimeoutException):
             raise LookupFailed(f"no answer within {self._timeout_s * 1000:.0f} ms") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -59,7 +62,8 @@ class CustomerLookup:
         return None if body is None else _read(body)
 
     async def _ask(self, number: str) -> bytes | None:
-        async with self._client.stream("POST", self._url, json={"number": number}) as answer:
+        headers = pass_on()
+        async with self._client.stream("POST", self._url, json={"number": number}, headers=headers) as answer:
             if answer.status_code == httpx.codes.NOT_FOUND:
                 return None
             if answer.status_code != httpx.codes.OK:

@@ -79,8 +79,8 @@ class CallControl(Protocol):
 class LiveCalls:
     """One process's live calls. Whoever reads too slowly loses the oldest events."""
 
-    def __init__(self, on_event: Callable[[str, LiveEvent], None] | None = None) -> None:
-        """``on_event(call_id, event)`` sees every event first, at once; it must be quick and must not raise."""
+    def __init__(self, *on_event: Callable[[str, LiveEvent], None]) -> None:
+        """Each ``on_event(call_id, event)`` sees every event first, at once; it must be quick and must not raise."""
         self._on_event = on_event
         self._subscribers: set[asyncio.Queue[tuple[str, LiveEvent] | None]] = set()
         self._said: dict[str, deque[LiveEvent]] = {}
@@ -106,8 +106,8 @@ class LiveCalls:
             self._controls.pop(call_id, None)
         elif call_id in self._said:
             self._said[call_id].append(event)
-        if self._on_event:
-            self._on_event(call_id, event)
+        for on_event in self._on_event:
+            on_event(call_id, event)
         for queue in self._subscribers:
             if queue.full():
                 queue.get_nowait()

@@ -6,15 +6,17 @@ import traceback
 from typing import Any, Literal
 
 import structlog
+from opentelemetry import trace
 
 _QUIET = ("uvicorn.error", "uvicorn.asgi", "websockets", "sqlalchemy", "alembic", "twilio", "multipart")
-_QUIET += ("httpx", "httpx2")
+_QUIET += ("httpx", "httpx2", "urllib3")
 
 
 def configure_logging(level: str = "info", form: Literal["console", "json"] = "console") -> None:
     """Send every log line of this process to standard error; call once, before an app is created."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _with_trace,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -51,6 +53,13 @@ def log_failure(log: structlog.typing.FilteringBoundLogger, message: str, error:
     """Log where something failed, but not what the error says: that may hold words or numbers of the caller."""
     where = "".join(traceback.format_list(traceback.extract_tb(error.__traceback__)))
     log.error(message, error=type(error).__name__, traceback=where)
+
+
+def _with_trace(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Name the trace that a line belongs to, where traces are kept."""
+    if (context := trace.get_current_span().get_span_context()).is_valid:
+        event["trace_id"] = trace.format_trace_id(context.trace_id)
+    return event
 
 
 def _tame_pipecat() -> None:

@@ -103,6 +103,7 @@ Address = Annotated[str, AfterValidator(_no_trailing_slash)]
 Origin = Annotated[Address, AfterValidator(_is_origin), AfterValidator(_with_host)]
 Endpoint = Annotated[str, _of_web("https://crm.example.com/callers"), AfterValidator(_with_host)]
 """An address that is asked as it stands: a slash at its end may make it another."""
+Collector = Annotated[Address, _of_web("http://collector:4318"), AfterValidator(_with_host)]
 WebAddress = Annotated[Address, _of_web("https://llm.example.com/v1"), AfterValidator(_with_host)]
 TwilioAddress = Annotated[Address, _of_web("https://api.dublin.ie1.twilio.com"), AfterValidator(_with_host)]
 AccountSid = Annotated[str, AfterValidator(_is_account)]

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfig
 from agent.setting_values import (
     AccountSid,
     Address,
+    Collector,
     Endpoint,
     Issuer,
     Networks,
@@ -149,6 +150,11 @@ class Settings(BaseSettings):
     )
     metrics_token: SecretStr = Field(
         SecretStr(""), description="Bearer token that /metrics asks for; empty shows it to everybody."
+    )
+    otlp_endpoint: Collector = Field(
+        "",
+        description="Collector of OpenTelemetry traces, sent by OTLP over HTTP, e.g. http://collector:4318; "
+        "empty makes none.",
     )
 
     # The phone network

@@ -57,12 +57,13 @@ def engine(
 
     from agent.logs import configure_logging
     from agent.settings import settings
+    from agent.tracing.export import exporting
 
     given = {"engine_slots": str(slots) if slots else "", "engine_kv": kv}
     options = engine_options(checkpoint, voices, device, tiny) | {name: value for name, value in given.items() if value}
     configure_logging(settings().log_level, settings().log_format)
     sys.setswitchinterval(SWITCH_S)
-    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+    with exporting(settings(), "parley-engine"), asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
         runner.run(_serve(options, host, port, token or settings().engine_token.get_secret_value()))
 
 
@@ -94,11 +95,13 @@ async def _serve(options: dict[str, str], host: str, port: int, token: str) -> N
 
     from agent.engines.personaplex.engine import PersonaPlexEngine
     from agent.engines.personaplex.server import ServerOptions, create_app, listen, server_config
+    from agent.tracing.chats import TracedChats
 
     if not (token.isascii() and (not token or token.isprintable())):
         raise EngineUnavailable("PARLEY_ENGINE_TOKEN must be printable ASCII, as HTTP headers are.")
     assert isinstance(engine, PersonaPlexEngine)
     app = create_app(engine, engine.voices, ServerOptions(token=token))
+    app.add_middleware(TracedChats)
     with listen(host, port) as listening:
         port = listening.getsockname()[1]
         server = _server(server_config(app, host=host, port=port))

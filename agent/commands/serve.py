@@ -32,6 +32,7 @@ def serve(
 
     from agent.logs import configure_logging
     from agent.settings import load
+    from agent.tracing.export import exporting
 
     overrides = ({"host": host} if host else {}) | ({"port": port} if port >= 0 else {})
     settings = load(**overrides | ({"workers": workers} if workers else {}))
@@ -44,7 +45,7 @@ def serve(
         running = Supervisor(settings).run()
     else:
         running = _serve(settings)
-    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+    with exporting(settings, "parley"), asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
         runner.run(running)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import structlog
+from opentelemetry.trace import SpanKind
 
 from agent.call import NONCE, Switchboard, duties_of
 from agent.duplex import DuplexError, DuplexSession, EngineFull, RolePrompt
@@ -16,6 +17,7 @@ from agent.line.callers import Callers
 from agent.line.reservations import Reservations
 from agent.live import Noted
 from agent.role import role_for
+from agent.tracing.spans import span
 from crm.call import Call, NewCall, Outcome, Turn
 from crm.customers import Customers
 from personas.errors import NotPublished, PersonaError, UnknownNumber, UnknownPersona
@@ -169,7 +171,8 @@ class Opening:
     async def _session(self, role: RolePrompt) -> DuplexSession:
         try:
             async with asyncio.timeout(ENGINE_OPENS_S):
-                return await self._board.engine.open(role)
+                with span("open session", SpanKind.CLIENT, engine=self._board.engine.name):
+                    return await self._board.engine.open(role)
         except EngineFull as error:
             raise Refused("engine_full", str(error)) from None
         except DuplexError as error:

@@ -10,6 +10,7 @@ import structlog
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
+from fastapi.telemetry import TelemetryConfig
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.middleware.sessions import SessionMiddleware
@@ -34,6 +35,9 @@ from personas.store import PersonaStore
 
 if TYPE_CHECKING:
     from personas.admin.sso import SingleSignOn  # which needs the package authlib
+
+UNTOLD: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+"""FastAPI's own telemetry tells addresses and what errors say; what is traced here is chosen (agent.tracing)."""
 
 LEAST_SECRET = 32
 log = structlog.get_logger(__name__)
@@ -67,7 +71,7 @@ def mount(
     """
     if len(session_secret) < LEAST_SECRET:
         raise ValueError(f"PARLEY_SESSION_SECRET needs at least {LEAST_SECRET} characters")
-    console = FastAPI(title="Parley", docs_url=None, redoc_url=None, openapi_url=None)
+    console = FastAPI(title="Parley", docs_url=None, redoc_url=None, openapi_url=None, telemetry=UNTOLD)
     console.state.accounts = Accounts(database)
     console.state.sso = sso
     console.state.audit = AuditLog(database)

@@ -160,11 +160,13 @@ async def test_a_full_engine_takes_the_next_call_once_one_is_over(open_exchange:
 
 
 @asynccontextmanager
-async def server_process(folder: Path, *arguments: str, drain_s: str = "1") -> AsyncIterator[tuple[Process, str, str]]:
+async def server_process(
+    folder: Path, *arguments: str, drain_s: str = "1", **settings: str
+) -> AsyncIterator[tuple[Process, str, str]]:
     """`parley serve` in a process of its own → (process, URL, what it printed up to then)."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
     environment |= {"PARLEY_DATA_DIR": str(folder), "PARLEY_ENGINE": "loopback", "PARLEY_TWILIO_AUTH_TOKEN": TOKEN}
-    environment |= {"PARLEY_DRAIN_S": drain_s, "PARLEY_MAX_LOOP_LAG_MS": "0"}
+    environment |= {"PARLEY_DRAIN_S": drain_s, "PARLEY_MAX_LOOP_LAG_MS": "0"} | settings
     command = [sys.executable, "-m", "agent.cli", "serve", "--port", "0", *arguments]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment, stderr=PIPE)
     assert process.stderr is not None
