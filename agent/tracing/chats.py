@@ -20,7 +20,9 @@ class TracedChats:
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        with _tracer.start_as_current_span("chat", propagate.extract(headers), SpanKind.SERVER) as current:
+        with _tracer.start_as_current_span(
+            "chat", propagate.extract(headers), SpanKind.SERVER, record_exception=False
+        ) as current:
 
             async def note(message: Message) -> None:
                 _note_chat(current, message)
