@@ -232,6 +232,13 @@ class Settings(BaseSettings):
     engine_eager: bool = Field(
         False, description="Run PersonaPlex on a GPU without kernels of our own and graphs: slow, to look for faults."
     )
+    engine_drain_s: float = Field(
+        30.0,
+        ge=0,
+        le=86_400,
+        description="Seconds that live calls have to finish once `parley engine` is told to stop (SIGTERM) and takes no "
+        "more; then they are closed, and go on at another engine. A second signal closes them at once.",
+    )
     engine_ready_timeout_s: float = Field(
         10.0,
         gt=0,

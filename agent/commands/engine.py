@@ -1,16 +1,10 @@
 """`parley engine`: PersonaPlex behind /api/chat, one process a GPU."""
 
 import asyncio
-import contextlib
-import signal
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    import uvicorn
 
 Checkpoint = Annotated[
     str, typer.Option(help="Folder or Hub id of the model, instead of PARLEY_ENGINE_CHECKPOINT.", show_default=False)
@@ -29,11 +23,19 @@ Port = Annotated[int, typer.Option(min=0, max=65_535, help="TCP port; 0 takes a 
 Token = Annotated[
     str, typer.Option(help="Bearer token that calls must show, instead of PARLEY_ENGINE_TOKEN.", show_default=False)
 ]
+Drain = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=86_400,
+        help="Seconds that live calls have once it is told to stop, instead of PARLEY_ENGINE_DRAIN_S.",
+        show_default=False,
+    ),
+]
 
 SWITCH_S = 0.0005
 """How long a thread waits for the interpreter, 5 ms else: the device's, while the event loop encodes 40 calls' Opus."""
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 RANDOM_WEIGHTS = "[yellow]![/yellow] This model has random weights: it babbles."
 
 
@@ -47,11 +49,12 @@ def engine(
     host: Host = "127.0.0.1",
     port: Port = 8998,
     token: Token = "",
+    drain: Drain = None,
 ) -> None:
     """Carry calls on PersonaPlex for any client of its protocol, `parley serve` with PARLEY_ENGINE=remote among them.
 
-    /ready answers 200 once the model is loaded; /metrics is for Prometheus. SIGTERM ends it and its calls, a second
-    one at once.
+    /ready answers 200 once the model is loaded; /metrics is for Prometheus. At SIGTERM it takes no more calls and ends
+    with the last that lives, after PARLEY_ENGINE_DRAIN_S at the latest; a second SIGTERM ends them at once.
     """
     from uvicorn.loops.auto import auto_loop_factory
 
@@ -63,8 +66,9 @@ def engine(
     options = engine_options(checkpoint, voices, device, tiny) | {name: value for name, value in given.items() if value}
     configure_logging(settings().log_level, settings().log_format)
     sys.setswitchinterval(SWITCH_S)
+    drain_s = settings().engine_drain_s if drain is None else drain
     with exporting(settings(), "parley-engine"), asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-        runner.run(_serve(options, host, port, token or settings().engine_token.get_secret_value()))
+        runner.run(_serve(options, host, port, token or settings().engine_token.get_secret_value(), drain_s))
 
 
 def engine_options(checkpoint: str, voices: str, device: str, tiny: bool) -> dict[str, str]:
@@ -85,7 +89,7 @@ def engine_options(checkpoint: str, voices: str, device: str, tiny: bool) -> dic
     return settings().engine_options() | {name: value for name, value in given.items() if value}
 
 
-async def _serve(options: dict[str, str], host: str, port: int, token: str) -> None:
+async def _serve(options: dict[str, str], host: str, port: int, token: str, drain_s: float) -> None:
     from agent.duplex import EngineUnavailable, load_engine
     from agent.wire.sound import check_opus
 
@@ -94,7 +98,8 @@ async def _serve(options: dict[str, str], host: str, port: int, token: str) -> N
     from rich.console import Console
 
     from agent.engines.personaplex.engine import PersonaPlexEngine
-    from agent.engines.personaplex.server import ServerOptions, create_app, listen, server_config
+    from agent.engines.personaplex.server import ServerOptions, create_app, listen
+    from agent.engines.personaplex.serving import serve
     from agent.tracing.chats import TracedChats
 
     if not (token.isascii() and (not token or token.isprintable())):
@@ -104,35 +109,12 @@ async def _serve(options: dict[str, str], host: str, port: int, token: str) -> N
     app.add_middleware(TracedChats)
     with listen(host, port) as listening:
         port = listening.getsockname()[1]
-        server = _server(server_config(app, host=host, port=port))
-
-        def stop() -> None:
-            server.should_exit = True
-            for name in _SIGNALS:
-                signal.signal(name, signal.SIG_DFL)  # a second one ends at once what the first waits for
-
-        app.state.stop = stop
-        for name in _SIGNALS:
-            asyncio.get_running_loop().add_signal_handler(name, stop)
         out = Console(stderr=True, highlight=False)
         shown = f"[{host}]" if ":" in host else host
         out.print(f"[bold]Engine[/bold] at ws://{shown}:{port}/api/chat, loading {options['engine_checkpoint']} …")
         if options["engine_checkpoint"] == "tiny":
             out.print(RANDOM_WEIGHTS)
-        await server.serve(sockets=[listening])
-    if app.state.failure:
-        raise app.state.failure
-
-
-def _server(config: "uvicorn.Config") -> "uvicorn.Server":
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield  # signals are the command's business: uvicorn would raise them again
-
-    return Server(config)
+        await serve(app, listening, drain_s)
 
 
 def register(app: typer.Typer) -> None:

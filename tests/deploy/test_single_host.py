@@ -89,9 +89,13 @@ def test_units_start_commands_and_options_that_exist(name: str) -> None:
     assert set(variables) <= set(values(ENGINE_ENV))
 
 
-def test_a_stop_waits_for_the_calls_and_tells_each_process_once() -> None:
-    service = unit("parley.service")
-    drain_s = float(values(ENV)["PARLEY_DRAIN_S"])
+@pytest.mark.parametrize(
+    ("name", "env", "setting"),
+    [("parley.service", ENV, "PARLEY_DRAIN_S"), ("parley-engine.service", ENGINE_ENV, "PARLEY_ENGINE_DRAIN_S")],
+)
+def test_a_stop_waits_for_the_calls_and_tells_each_process_once(name: str, env: Path, setting: str) -> None:
+    service = unit(name)
+    drain_s = float(values(env)[setting])
     assert int(service["TimeoutStopSec"][0]) >= drain_s + LEAST_MORE_S
     assert service["KillMode"] == ["mixed"], "a worker told by systemd and by the supervisor ends its calls at once"
     assert service["KillSignal"] == ["SIGTERM"]

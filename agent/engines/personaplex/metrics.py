@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -47,6 +47,11 @@ class ServerMetrics:
         self.frames_out = Counter("parley_chat_frames_out", "Frames said to clients.", registry=registry)
         self.ready_s = Histogram(
             "parley_chat_ready_seconds", "From the connection to the handshake.", buckets=_READY_S, registry=registry
+        )
+        self.draining = Gauge(
+            "parley_engine_draining",
+            "1 while no more calls are taken and live ones may end.",
+            registry=registry,
         )
         registry.register(_EngineCollector(engine))
 

@@ -10,6 +10,7 @@ It takes any engine of the port; nothing here imports torch.
 import asyncio
 import contextlib
 import hmac
+import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -49,6 +50,8 @@ MOST_MESSAGE_BYTES = 256 * 1024
 _MOST_LINE_BYTES = 256 * 1024
 """The longest role prompt travels in the URL, where a character may take 12 bytes."""
 
+_STOPPING = "The engine is being stopped: it takes no more calls."
+
 _NO_CARD = RoleCard("", "", "", "", "", "", "", "")
 
 log = structlog.get_logger(__name__)
@@ -77,7 +80,8 @@ class _Refused(Exception):
 def create_app(engine: DuplexEngine, voices: Callable[[], Sequence[str]], options: ServerOptions) -> Starlette:
     """Return the application; its lifespan starts the engine, beside the first requests, and closes it.
 
-    Where the start fails, ``app.state.failure`` holds the error and ``app.state.stop`` is called.
+    Where the start fails, ``app.state.failure`` holds the error and ``app.state.stop`` is called. ``app.state.drain``
+    is ``_EngineServer.drain``.
 
     Args:
         voices: the names that may be asked for, with or without their suffix; read after the start.
@@ -92,7 +96,7 @@ def create_app(engine: DuplexEngine, voices: Callable[[], Sequence[str]], option
         Route("/metrics", server.show_metrics),
     ]
     app = Starlette(routes=routes, lifespan=server.lifespan)
-    app.state.failure, app.state.stop = None, lambda: None
+    app.state.failure, app.state.stop, app.state.drain = None, lambda: None, server.drain
     return app
 
 
@@ -145,6 +149,11 @@ class _EngineServer:
         self._options = options
         self._metrics = ServerMetrics(engine)
         self._is_up = False
+        self._is_draining = False
+        self._calls = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._instance = secrets.token_hex(8)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -167,11 +176,34 @@ class _EngineServer:
             app.state.failure = failure
             app.state.stop()
 
+    async def drain(self, limit_s: float) -> None:
+        """Take no more calls from now on; return when those that live, or are being opened, are over, or it is time."""
+        self._is_draining = True
+        self._metrics.draining.set(1)
+        log.info("told to stop", calls=self._calls, limit_s=limit_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._idle.wait()
+        if self._calls:
+            log.warning("calls are ended by the stop", calls=self._calls)
+
     # Calls
 
     async def chat(self, socket: WebSocket) -> None:
+        self._calls += 1
+        self._idle.clear()
+        try:
+            await self._carry(socket)
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                self._idle.set()
+
+    async def _carry(self, socket: WebSocket) -> None:
         try:
             self._check_token(socket.headers)
+            if self._is_draining:
+                raise _Refused(503, _STOPPING)  # without Retry-After: whoever reads it should go elsewhere
             query = self._read(socket)
             session = await self._open(query)
         except _Refused as refused:
@@ -240,16 +272,17 @@ class _EngineServer:
         return JSONResponse({"voices": sorted(self._voices()), "default": self._voice("")})
 
     async def health(self, request: Request) -> Response:
-        """The process lives, and can be mended by nothing but a restart once the device has failed: 503."""
+        """The process lives, while it drains too; once the device has failed nothing but a restart mends it: 503."""
         if failure := self._failure():
             return JSONResponse({"status": "failed", "reason": failure, **self._slots()}, 503)
-        return JSONResponse({"status": "ok", **self._slots(), "formats": FORMATS})
+        status = "draining" if self._is_draining else "ok"
+        return JSONResponse({"status": status, **self._slots(), "formats": FORMATS, "instance": self._instance})
 
     async def ready(self, request: Request) -> Response:
-        """The engine takes calls, though its slots may all be taken: 503 until it is loaded and once it has failed."""
+        """The engine takes calls, though all slots may be taken: 503 until it is loaded, once it drains or fails."""
         failure = self._failure()
-        if not self._is_up or failure:
-            reason = failure or "The engine is not loaded."
+        if not self._is_up or self._is_draining or failure:
+            reason = failure or (_STOPPING if self._is_draining else "The engine is not loaded.")
             return JSONResponse({"status": "unavailable", "reason": reason, **self._slots()}, 503)
         return JSONResponse({"status": "ready", **self._slots()})
 

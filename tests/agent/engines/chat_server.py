@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import numpy as np
 import uvicorn
+from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -40,15 +41,21 @@ async def served(
     engine: DuplexEngine, options: ServerOptions | None = None, voices: Sequence[str] = VOICES
 ) -> AsyncIterator[str]:
     """Run a server for the length of the block; its address, HOST:PORT."""
-    app = create_app(engine, lambda: voices, options or ServerOptions())
-    with listen("127.0.0.1", 0) as listening:
+    async with served_app(create_app(engine, lambda: voices, options or ServerOptions())) as address:
+        yield address
+
+
+@contextlib.asynccontextmanager
+async def served_app(app: Starlette, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """Run an application of ``create_app`` for the length of the block; its address, HOST:PORT."""
+    with listen(host, port) as listening:
         port = listening.getsockname()[1]
-        server = _Server(server_config(app, host="127.0.0.1", port=port))
+        server = _Server(server_config(app, host=host, port=port))
         async with asyncio.TaskGroup() as group:
             group.create_task(server.serve(sockets=[listening]))
             await server.up.wait()
             try:
-                yield f"127.0.0.1:{port}"
+                yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             finally:
                 server.should_exit = True
 

@@ -18,7 +18,7 @@ if find_spec("torch") is not None:
     if not torch.cuda.is_available():
         os.environ["TRITON_INTERPRET"] = "1"  # read where a kernel is defined
 
-WITHOUT_TORCH = ("test_fair_socket", "test_server", "test_server_clients")
+WITHOUT_TORCH = ("test_fair_socket", "test_server", "test_server_clients", "test_serving")
 """Modules that run with any engine."""
 
 

@@ -3,11 +3,11 @@
 import asyncio
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from urllib.parse import urlencode
 
 import httpx
@@ -106,9 +106,10 @@ async def test_the_command_serves_calls_by_seed_until_it_is_told_to_stop() -> No
             assert "parley_engine_prompts_total 3.0" in metrics
             assert "parley_engine_ticks_total" in metrics
             assert "parley_engine_cache_hits_total" in metrics
-        finally:
-            process.send_signal(signal.SIGTERM)
+            assert await _answer(port, "5", meanwhile=process.terminate) == first
             _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 0
     assert b"random weights" in said
 
@@ -126,11 +127,12 @@ async def _ready(port: int) -> None:
     raise AssertionError("the engine did not come up")
 
 
-async def _answer(port: int, seed: str) -> str:
+async def _answer(port: int, seed: str, meanwhile: Callable[[], None] = lambda: None) -> str:
     async with calling(
         f"127.0.0.1:{port}", pcm=True, seed=seed, text_prompt="You are Ann.", voice_prompt="VARM1.pt"
     ) as client:
         await client.take()
+        meanwhile()
         for frame in tone(20):
             await client.say([frame])
         await client.hear(20)
