@@ -236,8 +236,8 @@ class Settings(BaseSettings):
         30.0,
         ge=0,
         le=86_400,
-        description="Seconds that live calls have to finish once `parley engine` is told to stop (SIGTERM) and takes no "
-        "more; then they are closed, and go on at another engine. A second signal closes them at once.",
+        description="Seconds that live calls have to finish once `parley engine` is told to stop (SIGTERM) and takes "
+        "no more; then they are closed, and go on at another engine. A second signal closes them at once.",
     )
     engine_ready_timeout_s: float = Field(
         10.0,

@@ -1,7 +1,9 @@
 """Where the other engines are: PARLEY_ENGINE_URL, read into what connecting takes."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from agent.duplex import EngineUnavailable
@@ -39,6 +41,21 @@ class Address:
             )
         url = urlunsplit((_SCHEMES[parts.scheme], parts.netloc, parts.path.rstrip("/") or _PATH, "", ""))
         return cls(url, tuple(parse_qsl(parts.query, keep_blank_values=True)), token)
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.url).port or (443 if self.is_secure else 80)
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether the host is an IP address, and no name."""
+        with suppress(ValueError):
+            return bool(ip_address(self.host))
+        return False
 
     @property
     def pcm(self) -> bool:
@@ -85,7 +102,7 @@ def addresses_of(options: Mapping[str, str]) -> list[Address]:
     token = options.get("engine_token", "")
     if not (token.isascii() and (not token or token.isprintable())):
         raise EngineUnavailable("PARLEY_ENGINE_TOKEN must be printable ASCII, as HTTP headers are.")
-    return [Address.read(url, token) for url in dict.fromkeys(urls)]
+    return list(dict.fromkeys(Address.read(url, token) for url in urls))
 
 
 def slots_of(options: Mapping[str, str]) -> int:

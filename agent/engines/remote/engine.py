@@ -1,6 +1,6 @@
 """The port's side of other processes' engines: which of them takes a call.
 
-open ─▶ the least busy host ─ refuses, or says nothing for half a second ─▶ the next ─ … ─▶ the first session wins
+open ─▶ the least busy server ─ refuses, or says nothing for half a second ─▶ the next ─ … ─▶ the first session wins
 """
 
 import asyncio
@@ -8,14 +8,15 @@ import random
 from collections import deque
 from collections.abc import Sequence
 
-import structlog
-
 from agent.duplex import Capacity, DuplexError, EngineFull, EngineUnavailable, RolePrompt
 from agent.engines.remote.address import Address
+from agent.engines.remote.fleet import Fleet
 from agent.engines.remote.host import SLOW_S, Host
+from agent.engines.remote.names import Resolve, ask_system
 from agent.engines.remote.session import RemoteSession
 
-log = structlog.get_logger(__name__)
+_FOREIGN_SLOTS = 1
+"""A server that does not tell its slots is taken for the published one, which carries one call at a time."""
 
 
 class RemoteEngine:
@@ -23,21 +24,22 @@ class RemoteEngine:
 
     name = "remote"
 
-    def __init__(self, addresses: Sequence[Address], slots: int) -> None:
-        self._hosts = [Host(address) for address in addresses]
+    def __init__(self, addresses: Sequence[Address], slots: int, resolve: Resolve = ask_system) -> None:
+        self._fleet = Fleet(addresses, slots or _FOREIGN_SLOTS, resolve)
         self._slots = slots
         self._opening = 0
 
     async def start(self) -> None:
-        """Ask each server how many calls it carries; one that is not up yet is asked again by a call."""
-        await asyncio.gather(*(host.ask() for host in self._hosts))
-        for host in self._hosts:
-            if not host.slots:
-                log.warning("the engine's server does not answer yet", url=host.url)
+        """Find the servers and ask each how many calls it carries; one that is not up yet is asked again."""
+        await self._fleet.start()
 
     async def open(self, role: RolePrompt) -> RemoteSession:
         """Connect, which reserves the slot; see ``agent.duplex.DuplexEngine.open``."""
+        if not self._fleet.hosts:
+            await self._fleet.find()
         hosts = self._in_turn()
+        if trouble := self._fleet.trouble:
+            raise EngineUnavailable(trouble)
         if not hosts:
             raise EngineFull(f"All {self.capacity().slots} slots of the engine 'remote' are taken.")
         self._opening += 1
@@ -47,22 +49,23 @@ class RemoteEngine:
             self._opening -= 1
 
     def capacity(self) -> Capacity:
-        hosts = self._hosts
-        return Capacity(
-            slots=self._slots or sum(max(host.slots, host.calls) for host in hosts),
-            used=sum(host.calls for host in hosts) + self._opening,
-        )
+        servers, left_behind = self._fleet.servers, self._fleet.calls_left_behind
+        slots = sum(server.slots for server in servers) + left_behind
+        used = sum(server.calls for server in servers) + left_behind + self._opening
+        return Capacity(min(slots, self._slots or slots), used)
 
     async def close(self) -> None:
-        await asyncio.gather(*(host.close() for host in self._hosts))
+        await self._fleet.close()
 
     def _in_turn(self) -> list[Host]:
-        """Return whom to ask, the least busy first and those that were away last; nobody if all slots are taken."""
-        if self._slots:
-            hosts = self._hosts if self.capacity().used < self._slots else []
-        else:
-            hosts = [host for host in self._hosts if not host.slots or host.used < host.slots]
-        return sorted(hosts, key=lambda host: (host.rests, host.load, random.random()))  # noqa: S311
+        """Return whom to ask, the least busy first, those that were away last; nobody if all slots are taken."""
+        if self._slots and self.capacity().used >= self._slots:
+            return []
+        servers = [server for server in self._fleet.servers if self._slots or not server.is_full]
+        random.shuffle(servers)
+        servers.sort(key=lambda server: server.load)
+        ranked = [(host.is_doubtful, rank, host) for server in servers for rank, host in enumerate(server.hosts)]
+        return [host for *_, host in sorted(ranked, key=lambda each: each[:2])]
 
     async def _first(self, hosts: Sequence[Host], role: RolePrompt) -> RemoteSession:
         """Return the first session that a host gives; what others give after it is closed again."""
@@ -86,9 +89,10 @@ class RemoteEngine:
             return opened.result()
         sentences = " ".join(dict.fromkeys(str(failure) for failure in failures))
         full = [failure for failure in failures if isinstance(failure, EngineFull)]
-        if len(hosts) < len(self._hosts):
+        are_others_full = len(hosts) < len(self._fleet.hosts)
+        if are_others_full:
             sentences += " All slots of the other engines are taken."
-        if full or len(hosts) < len(self._hosts):
+        if full or are_others_full:
             raise EngineFull(sentences, min((each.retry_after_s for each in full if each.retry_after_s), default=None))
         raise EngineUnavailable(sentences)
 

@@ -1,8 +1,10 @@
-"""One server of PARLEY_ENGINE_URL: what it carries, whether it is there, and a connection to it for each call."""
+"""One address of a server: what it carries, whether it is there, and a connection to it for each call."""
 
 import asyncio
 import ssl
 import time
+from collections.abc import Callable
+from typing import Any
 
 import httpx
 import structlog
@@ -24,28 +26,43 @@ REST_S = 10.0
 """How long a server that was not there is asked last."""
 
 MOST_MESSAGE_BYTES = 1024 * 1024
-_FOREIGN_SLOTS = 1
-"""A server that does not tell its slots is taken for the published one, which carries one call at a time."""
-
 log = structlog.get_logger(__name__)
 
 
 class Host:
-    """Carries calls as long as it is there; ``slots`` is 0 until it has told them, and after it went away."""
+    """Carries calls as long as it is there; ``slots`` is 0 until it has told them, while it drains or is away.
 
-    def __init__(self, address: Address) -> None:
+    Args:
+        at: the IP address to connect to; for TLS and the server it stays who ``address`` names.
+        foreign_slots: what it carries if it does not tell.
+        went_away: called when a call finds it away.
+    """
+
+    def __init__(self, address: Address, at: str, foreign_slots: int, went_away: Callable[[], None]) -> None:
         self.slots = 0
+        self.has_left = False
+        self._instance = ""
         self._address = address
+        self._at = at
+        self._foreign_slots = foreign_slots
+        self._went_away = went_away
         self._pcm = address.pcm
         self._is_foreign = not address.pcm
         self._sessions: set[RemoteSession] = set()
         self._opening = 0
         self._rests_until = 0.0
         self._tls: ssl.SSLContext | None = None
+        self._http: httpx.AsyncClient | None = None
 
     @property
     def url(self) -> str:
-        return self._address.url
+        """Its server's URL, with the address where that is another."""
+        return self._address.url if self._at == self._address.host else f"{self._address.url} ({self._at})"
+
+    @property
+    def server(self) -> "str | Address":
+        """Which server it leads to: the instance that it tells, or all that is known, its name."""
+        return self._instance or self._address
 
     @property
     def calls(self) -> int:
@@ -57,41 +74,61 @@ class Host:
         return len(self._sessions) + self._opening
 
     @property
-    def rests(self) -> bool:
-        """Whether it was away a moment ago."""
-        return time.monotonic() < self._rests_until
-
-    @property
-    def load(self) -> float:
-        """Calls over slots."""
-        return self.used / max(self.slots, 1)
+    def is_doubtful(self) -> bool:
+        """Whether it is to be asked last: it was away a moment ago, drains, or has told no slots."""
+        return not self.slots or time.monotonic() < self._rests_until
 
     async def ask(self) -> None:
-        """Learn what it carries and whether it takes raw sound; ``slots`` stays 0 where nobody answers in time."""
+        """Learn what it carries and whether it takes raw sound; ``slots`` is 0 where nobody answers in time.
+
+        One that has told nothing is asked nothing more while it is there.
+        """
+        if self._is_foreign and self.slots:
+            return
         try:
             async with asyncio.timeout(CONNECT_S):
                 await self._ask()
         except TimeoutError:
-            return
+            self._forget()
 
     async def _ask(self) -> None:
-        address, tls = self._address, await self._trusted()
+        url = httpx.URL(self._address.health_url)
         try:
-            async with httpx.AsyncClient(headers=address.headers, trust_env=False, verify=tls or False) as http:
-                answer = await http.get(address.health_url)
-            if answer.is_server_error:  # of a proxy whose server is not up
-                return
-            told = answer.json() if answer.status_code == httpx.codes.OK else {}
-            slots, formats = told.get("slots"), told.get("formats")
+            answer = await (await self._client()).get(
+                url.copy_with(host=self._at),
+                headers={"Host": url.netloc.decode()},
+                extensions={"sni_hostname": url.raw_host.decode()},
+            )
         except httpx.HTTPError:
+            self._forget()
             return
-        except (ValueError, AttributeError):  # an answer, but not of our server
-            slots, formats = None, None
-        # 0 while our own server still loads
-        self.slots = slots if type(slots) is int and slots >= 0 else _FOREIGN_SLOTS
+        if answer.is_server_error:  # of a proxy whose server is not up, or of ours, whose device has failed
+            self._forget()
+            return
+        try:
+            told = answer.json() if answer.status_code == httpx.codes.OK else {}
+        except ValueError:  # an answer, but not of our server
+            told = {}
+        self._learn(told if isinstance(told, dict) else {})
+
+    def _learn(self, told: dict[str, Any]) -> None:
+        slots, formats, instance = told.get("slots"), told.get("formats"), told.get("instance")
+        carries = slots if type(slots) is int and slots >= 0 else self._foreign_slots  # 0 while our own still loads
+        self._instance = instance if isinstance(instance, str) else ""
         is_ours = isinstance(formats, list)
-        self._is_foreign = not (is_ours or address.pcm)
-        self._pcm = address.pcm or (address.leaves_format and is_ours and PCM in formats)
+        self._is_foreign = not (is_ours or self._address.pcm)
+        self._pcm = self._address.pcm or (self._address.leaves_format and is_ours and PCM in formats)
+        self._count(0 if told.get("status") == "draining" else carries)
+
+    def _forget(self) -> None:
+        """What comes up in its place may be another."""
+        self._instance = ""
+        self._count(0)
+
+    def _count(self, slots: int) -> None:
+        if bool(slots) != bool(self.slots):
+            log.info("an engine takes calls" if slots else "an engine takes no more calls", url=self.url, slots=slots)
+        self.slots = slots
 
     async def open(self, role: RolePrompt) -> RemoteSession:
         """Connect, which reserves a slot.
@@ -115,7 +152,7 @@ class Host:
             raise self._refusal(refused) from refused
         except TimeoutError:
             raise self._away(f"did not answer within {CONNECT_S:g} seconds") from None
-        except (OSError, WebSocketException, EOFError) as error:
+        except (OSError, WebSocketException, EOFError, ValueError) as error:  # ValueError: redirected to elsewhere
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise self._away(f"can't be reached ({why})") from error
         finally:
@@ -127,6 +164,8 @@ class Host:
 
     async def close(self) -> None:
         await asyncio.gather(*(session.close() for session in list(self._sessions)))
+        if self._http:
+            await self._http.aclose()
 
     async def _connect(self, role: RolePrompt) -> ClientConnection:
         query = ChatQuery(role.voice, role.text, role.seed, role.sampling, self._pcm)
@@ -136,6 +175,7 @@ class Host:
             query = query.for_published()
         return await connect(
             self._address.chat_url(query.write()),
+            host=self._at,
             additional_headers=self._address.headers,
             ssl=await self._trusted(),
             compression=None,
@@ -145,6 +185,15 @@ class Host:
             close_timeout=1,
         )
 
+    async def _client(self) -> httpx.AsyncClient:
+        """Return who asks it; a connection for each question, since one that is kept may be closed as it is asked."""
+        if self._http is None:
+            tls, kept = await self._trusted(), httpx.Limits(max_keepalive_connections=0)
+            self._http = httpx.AsyncClient(
+                headers=self._address.headers, trust_env=False, verify=tls or False, limits=kept
+            )
+        return self._http
+
     async def _trusted(self) -> ssl.SSLContext | None:
         """Return whose certificates are believed, read once and off the event loop; None without encryption."""
         if self._address.is_secure and self._tls is None:
@@ -153,7 +202,8 @@ class Host:
 
     def _away(self, what: str) -> EngineUnavailable:
         self._rests_until = time.monotonic() + REST_S
-        self.slots = 0  # what comes up in its place may have others
+        self._forget()
+        self._went_away()
         return EngineUnavailable(f"The engine at {self.url} {what}; check PARLEY_ENGINE_URL.")
 
     def _refusal(self, refused: InvalidStatus) -> EngineFull | EngineUnavailable:

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from agent.duplex import DuplexSession, RolePrompt
-from agent.engines.loopback import LoopbackEngine
+from agent.duplex import RolePrompt
+from agent.engines.loopback.engine import LoopbackEngine, LoopbackSession
 from agent.engines.personaplex.server import ServerOptions, create_app
 from tests.agent.engines.chat_server import VOICES, calling, closing, served_app, tone
 
@@ -21,7 +21,7 @@ pytest.importorskip("sphn", reason="sphn is not installed; pip install 'parley[r
 
 ENGINE = """
 import asyncio, sys
-from agent.engines.loopback import LoopbackEngine
+from agent.engines.loopback.engine import LoopbackEngine, LoopbackSession
 from agent.engines.personaplex.server import ServerOptions, create_app, listen
 from agent.engines.personaplex.serving import serve
 app = create_app(LoopbackEngine(3, 0), lambda: ["NATF2.pt"], ServerOptions())
@@ -118,7 +118,7 @@ async def test_a_call_that_was_being_opened_when_the_drain_began_is_carried() ->
 
         asked, told = asyncio.Event(), asyncio.Event()
 
-        async def open(self, role: RolePrompt) -> DuplexSession:
+        async def open(self, role: RolePrompt) -> LoopbackSession:
             self.asked.set()
             await self.told.wait()
             return await super().open(role)

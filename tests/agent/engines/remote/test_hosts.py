@@ -144,8 +144,8 @@ async def test_a_slow_server_keeps_no_slot_of_a_call_that_another_has_taken(slow
         slow = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         client = create({"engine_url": f"ws://{quick},ws://{slow}", "engine_slots": "2"})
         assert isinstance(client, RemoteEngine)
-        client._hosts.reverse()
-        client._in_turn = lambda: client._hosts  # the slow one first
+        hosts = client._fleet.hosts
+        client._in_turn = lambda: hosts[::-1]  # the slow one first
         session = await client.open(ROLE)
         async with asyncio.timeout(10):
             while carried + engine.capacity().used != 1:  # noqa: ASYNC110 - nobody says when a slot is free
