@@ -69,7 +69,7 @@ class Fleet:
         self._watch: asyncio.Task[None] | None = None
         for address in addresses:
             if address.is_literal:
-                self._settle(address, [address.host])
+                self._add(address, address.host)
 
     @property
     def hosts(self) -> list[Host]:
@@ -135,6 +135,7 @@ class Fleet:
     async def _look_at(self, address: Address) -> None:
         await self._find(address)
         await asyncio.gather(*(host.ask() for host in self._of(address)))
+        self._let_go(address)
 
     async def _find(self, address: Address) -> None:
         if name := self._names.get(address):
@@ -142,20 +143,22 @@ class Fleet:
             await name.look()
             if name.trouble and not before:
                 log.warning("the engine's name can't be looked up", name=address.host, why=name.trouble)
-            self._settle(address, name.addresses)
+            for at in name.addresses:
+                self._add(address, at)
 
-    def _settle(self, address: Address, found: Sequence[str]) -> None:
-        """Have a host for each address that was found; what was not carries its calls to their end, and no more."""
-        for at in found:
-            key = address, at
-            if key not in self._hosts:
-                self._hosts[key] = Host(address, at, self._foreign_slots, self._look_now.set)
-            self._hosts[key].has_left = False
-        for (of, at), host in list(self._hosts.items()):
-            if of == address and at not in found:
-                host.has_left = True
-                if not host.used:
-                    del self._hosts[of, at]
+    def _add(self, address: Address, at: str) -> None:
+        if (address, at) not in self._hosts:
+            self._hosts[address, at] = Host(address, at, self._foreign_slots, self._look_now.set)
+        self._hosts[address, at].has_left = False
+
+    def _let_go(self, address: Address) -> None:
+        """What the name leads to no more carries its calls to their end, and takes no other."""
+        if name := self._names.get(address):
+            for (of, at), host in list(self._hosts.items()):
+                if of == address and at not in name.addresses:
+                    host.has_left = True
+                    if not host.used:
+                        del self._hosts[of, at]
 
     def _of(self, address: Address) -> list[Host]:
         return [host for (of, _), host in self._hosts.items() if of == address and not host.has_left]

@@ -81,9 +81,9 @@ class Host:
     async def ask(self) -> None:
         """Learn what it carries and whether it takes raw sound; ``slots`` is 0 where nobody answers in time.
 
-        One that has told nothing is asked nothing more while it is there.
+        The published server answers nothing while it takes in a role prompt: in a call it is not asked.
         """
-        if self._is_foreign and self.slots:
+        if self._is_foreign and self.used:
             return
         try:
             async with asyncio.timeout(CONNECT_S):

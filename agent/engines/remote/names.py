@@ -17,7 +17,7 @@ Resolve = Callable[[str, int], Sequence[str]]
 
 
 def ask_system(name: str, port: int) -> list[str]:
-    """Return a name's addresses of both kinds, as the system's resolver finds them, by its hosts file, DNS and the rest.
+    """Return a name's addresses of both kinds, as the system finds them: hosts file, DNS and what else it asks.
 
     Raises:
         OSError: it finds none.
