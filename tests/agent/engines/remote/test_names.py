@@ -133,6 +133,7 @@ async def test_engines_come_and_go_by_the_dns_and_calls_stay_where_they_are() ->
         for _ in range(4):
             await client.open(ROLE)
         assert used(one, two, three) == [1, 2, 2]
+        assert client.capacity().used == 5
         with pytest.raises(EngineFull, match="All 5 slots"):
             await client.open(ROLE)
         await answered(session)
@@ -175,12 +176,13 @@ async def test_servers_that_tell_nothing_are_one_for_their_name() -> None:
 @pytest.mark.parametrize(("host", "elsewhere"), [(ONE, "::1"), ("::1", ONE)])
 async def test_a_name_of_two_kinds_works_whichever_the_engine_listens_on(host: str, elsewhere: str) -> None:
     """As localhost."""
-    async with engines(LoopbackEngine(3, 0), hosts=[host]) as port:
-        with socket.socket(socket.AF_INET6 if ":" in elsewhere else socket.AF_INET) as nobody:
-            nobody.bind((elsewhere, port))  # so that no other program's server is met there
-            async with remote(f"ws://{NAME}:{port}", Records(elsewhere, host)) as client:
-                assert client.capacity().slots == 3
-                await answered(await client.open(ROLE))
+    with socket.socket(socket.AF_INET6 if ":" in elsewhere else socket.AF_INET) as nobody:
+        nobody.bind((elsewhere, 0))  # and does not listen
+        async with contextlib.AsyncExitStack() as stack:
+            port = await listening(stack, app_of(LoopbackEngine(3, 0)), host, nobody.getsockname()[1])
+            client = await stack.enter_async_context(remote(f"ws://{NAME}:{port}", Records(elsewhere, host)))
+            assert client.capacity().slots == 3
+            await answered(await client.open(ROLE))
 
 
 async def test_the_system_s_resolver_is_asked() -> None:
@@ -259,10 +261,10 @@ async def test_a_server_that_drains_is_not_counted_nor_asked_and_keeps_its_calls
     app = app_of(one)
     async with contextlib.AsyncExitStack() as stack:
         port = await listening(stack, app, ONE, 0)
-        client = await stack.enter_async_context(remote(f"ws://{NAME}:{port}", Records(ONE, TWO)))
+        client = await stack.enter_async_context(remote(f"ws://{NAME}:{port}", Records(ONE, TWO), slots=6))
         session = await client.open(ROLE)
         await listening(stack, app_of(two), TWO, port)
-        await until(lambda: client.capacity().slots == 8)
+        await until(lambda: client.capacity().slots == 6)
         drain = asyncio.create_task(app.state.drain(60))
         await until(lambda: client.capacity().slots == 5)
         for _ in range(4):
