@@ -200,7 +200,8 @@ class Settings(BaseSettings):
     engine_url: Address = Field(
         "",
         description="Addresses of the PersonaPlex servers for the engine `remote`, with commas between, e.g. "
-        "ws://gpu1:8998,ws://gpu2:8998; `parley engine` is sent raw sound, with ?format=opus a tenth of the bytes.",
+        "ws://gpu1:8998,ws://gpu2:8998, or a name that leads to all of them; `parley engine` is sent raw sound, "
+        "with ?format=opus a tenth of the bytes.",
     )
     engine_token: SecretStr = Field(
         SecretStr(""), description="Bearer token that the engine's server asks for, or that `parley engine` asks for."

@@ -15,9 +15,6 @@ from agent.engines.remote.host import SLOW_S, Host
 from agent.engines.remote.names import Resolve, ask_system
 from agent.engines.remote.session import RemoteSession
 
-_FOREIGN_SLOTS = 1
-"""A server that does not tell its slots is taken for the published one, which carries one call at a time."""
-
 
 class RemoteEngine:
     """Carries as many calls as the servers do, at most ``slots`` at once; 0 leaves that to them."""
@@ -25,7 +22,7 @@ class RemoteEngine:
     name = "remote"
 
     def __init__(self, addresses: Sequence[Address], slots: int, resolve: Resolve = ask_system) -> None:
-        self._fleet = Fleet(addresses, slots or _FOREIGN_SLOTS, resolve)
+        self._fleet = Fleet(addresses, resolve)
         self._slots = slots
         self._opening = 0
 
@@ -52,7 +49,9 @@ class RemoteEngine:
         servers, left_behind = self._fleet.servers, self._fleet.calls_left_behind
         slots = sum(server.slots for server in servers) + left_behind
         used = sum(server.calls for server in servers) + left_behind + self._opening
-        return Capacity(min(slots, self._slots or slots), used)
+        if self._slots:  # the operator's word, but no free slot of a server that drains
+            slots = min(slots, self._slots) if self._fleet.drains else self._slots
+        return Capacity(slots, used)
 
     async def close(self) -> None:
         await self._fleet.close()

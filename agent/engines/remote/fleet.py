@@ -58,11 +58,10 @@ class Server:
 
 
 class Fleet:
-    """The servers behind ``addresses``; ``foreign_slots`` is what one carries that does not tell."""
+    """The servers behind ``addresses``."""
 
-    def __init__(self, addresses: Sequence[Address], foreign_slots: int, resolve: Resolve) -> None:
+    def __init__(self, addresses: Sequence[Address], resolve: Resolve) -> None:
         self._addresses = addresses
-        self._foreign_slots = foreign_slots
         self._names = {each: Name(each.host, each.port, resolve) for each in addresses if not each.is_literal}
         self._hosts: dict[tuple[Address, str], Host] = {}
         self._look_now = asyncio.Event()
@@ -83,6 +82,11 @@ class Fleet:
         for host in self.hosts:
             same.setdefault(host.server, []).append(host)
         return [Server(sorted(hosts, key=lambda host: (host.is_doubtful, -host.calls))) for hosts in same.values()]
+
+    @property
+    def drains(self) -> bool:
+        """Whether any of them takes no more calls and lets live ones end."""
+        return any(host.drains for host in self.hosts)
 
     @property
     def calls_left_behind(self) -> int:
@@ -148,7 +152,7 @@ class Fleet:
 
     def _add(self, address: Address, at: str) -> None:
         if (address, at) not in self._hosts:
-            self._hosts[address, at] = Host(address, at, self._foreign_slots, self._look_now.set)
+            self._hosts[address, at] = Host(address, at, self._look_now.set)
         self._hosts[address, at].has_left = False
 
     def _let_go(self, address: Address) -> None:

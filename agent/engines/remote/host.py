@@ -26,6 +26,9 @@ REST_S = 10.0
 """How long a server that was not there is asked last."""
 
 MOST_MESSAGE_BYTES = 1024 * 1024
+_FOREIGN_SLOTS = 1
+"""A server that does not tell its slots is taken for the published one, which carries one call at a time."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -34,17 +37,16 @@ class Host:
 
     Args:
         at: the IP address to connect to; for TLS and the server it stays who ``address`` names.
-        foreign_slots: what it carries if it does not tell.
         went_away: called when a call finds it away.
     """
 
-    def __init__(self, address: Address, at: str, foreign_slots: int, went_away: Callable[[], None]) -> None:
+    def __init__(self, address: Address, at: str, went_away: Callable[[], None]) -> None:
         self.slots = 0
+        self.drains = False
         self.has_left = False
         self._instance = ""
         self._address = address
         self._at = at
-        self._foreign_slots = foreign_slots
         self._went_away = went_away
         self._pcm = address.pcm
         self._is_foreign = not address.pcm
@@ -113,16 +115,17 @@ class Host:
 
     def _learn(self, told: dict[str, Any]) -> None:
         slots, formats, instance = told.get("slots"), told.get("formats"), told.get("instance")
-        carries = slots if type(slots) is int and slots >= 0 else self._foreign_slots  # 0 while our own still loads
+        carries = slots if type(slots) is int and slots >= 0 else _FOREIGN_SLOTS  # 0 while our own still loads
+        self.drains = told.get("status") == "draining"
         self._instance = instance if isinstance(instance, str) else ""
         is_ours = isinstance(formats, list)
         self._is_foreign = not (is_ours or self._address.pcm)
         self._pcm = self._address.pcm or (self._address.leaves_format and is_ours and PCM in formats)
-        self._count(0 if told.get("status") == "draining" else carries)
+        self._count(0 if self.drains else carries)
 
     def _forget(self) -> None:
         """What comes up in its place may be another."""
-        self._instance = ""
+        self._instance, self.drains = "", False
         self._count(0)
 
     def _count(self, slots: int) -> None:
