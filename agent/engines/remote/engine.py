@@ -34,9 +34,9 @@ class RemoteEngine:
         """Connect, which reserves the slot; see ``agent.duplex.DuplexEngine.open``."""
         if not self._fleet.hosts:
             await self._fleet.find()
-        hosts = self._in_turn()
         if trouble := self._fleet.trouble:
             raise EngineUnavailable(trouble)
+        hosts = self._in_turn()
         if not hosts:
             raise EngineFull(f"All {self.capacity().slots} slots of the engine 'remote' are taken.")
         self._opening += 1
@@ -70,6 +70,7 @@ class RemoteEngine:
         """Return the first session that a host gives; what others give after it is closed again."""
         opened: asyncio.Future[RemoteSession] = asyncio.get_running_loop().create_future()
         failures: list[DuplexError] = []
+        are_others_full = len(hosts) < len(self._fleet.hosts)
         try:
             async with asyncio.TaskGroup() as group:
                 turn, asked = deque(hosts), set[asyncio.Task[None]]()
@@ -88,7 +89,6 @@ class RemoteEngine:
             return opened.result()
         sentences = " ".join(dict.fromkeys(str(failure) for failure in failures))
         full = [failure for failure in failures if isinstance(failure, EngineFull)]
-        are_others_full = len(hosts) < len(self._fleet.hosts)
         if are_others_full:
             sentences += " All slots of the other engines are taken."
         if full or are_others_full:

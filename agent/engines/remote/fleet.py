@@ -137,32 +137,36 @@ class Fleet:
                 log.error("engines could not be looked for", error=type(failure).__name__, exc_info=failure)
 
     async def _look_at(self, address: Address) -> None:
-        await self._find(address)
+        found = await self._find(address)
         await asyncio.gather(*(host.ask() for host in self._of(address)))
-        self._let_go(address)
+        self._let_go(address, found)
 
-    async def _find(self, address: Address) -> None:
-        if name := self._names.get(address):
-            before = name.trouble
-            await name.look()
-            if name.trouble and not before:
-                log.warning("the engine's name can't be looked up", name=address.host, why=name.trouble)
-            for at in name.addresses:
-                self._add(address, at)
+    async def _find(self, address: Address) -> Sequence[str]:
+        """Have a host for each address there is; return the addresses."""
+        name = self._names.get(address)
+        if name is None:
+            return (address.host,)
+        before = name.trouble
+        await name.look()
+        if name.trouble and not before:
+            log.warning("the engine's name can't be looked up", name=address.host, why=name.trouble)
+        found = name.addresses
+        for at in found:
+            self._add(address, at)
+        return found
 
     def _add(self, address: Address, at: str) -> None:
         if (address, at) not in self._hosts:
             self._hosts[address, at] = Host(address, at, self._look_now.set)
         self._hosts[address, at].has_left = False
 
-    def _let_go(self, address: Address) -> None:
+    def _let_go(self, address: Address, found: Sequence[str]) -> None:
         """What the name leads to no more carries its calls to their end, and takes no other."""
-        if name := self._names.get(address):
-            for (of, at), host in list(self._hosts.items()):
-                if of == address and at not in name.addresses:
-                    host.has_left = True
-                    if not host.used:
-                        del self._hosts[of, at]
+        for (of, at), host in list(self._hosts.items()):
+            if of == address and at not in found:
+                host.has_left = True
+                if not host.used:
+                    del self._hosts[of, at]
 
     def _of(self, address: Address) -> list[Host]:
         return [host for (of, _), host in self._hosts.items() if of == address and not host.has_left]

@@ -130,7 +130,8 @@ class Host:
 
     def _count(self, slots: int) -> None:
         if bool(slots) != bool(self.slots):
-            log.info("an engine takes calls" if slots else "an engine takes no more calls", url=self.url, slots=slots)
+            event = "an engine takes calls" if slots else "an engine takes no more calls"
+            log.info(event, url=self.url, slots=slots, drains=self.drains)
         self.slots = slots
 
     async def open(self, role: RolePrompt) -> RemoteSession:

@@ -211,6 +211,20 @@ async def test_what_is_pushed_early_waits_for_a_server_that_throws_it_away() -> 
     assert b"OpusHead" in heard
 
 
+async def test_a_redirect_to_elsewhere_is_told_and_not_followed() -> None:
+    """It would lead past the address that was found, and past what is known of it."""
+
+    def redirect(_: ServerConnection, request: Request) -> Response:
+        return Response(302, "", Headers({"Location": "ws://elsewhere.example/api/chat", "Content-Length": "0"}))
+
+    async with (
+        serve(ServerConnection.wait_closed, "127.0.0.1", 0, process_request=redirect) as server,
+        remote(f"127.0.0.1:{server.sockets[0].getsockname()[1]}") as client,
+    ):
+        with pytest.raises(EngineUnavailable, match="redirect"):
+            await client.open(ROLE)
+
+
 def health(status: int, body: bytes) -> Response:
     return Response(status, "", Headers({"Content-Length": str(len(body))}), body)
 
