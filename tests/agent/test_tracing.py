@@ -14,8 +14,13 @@ from starlette.routing import WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocket
 
+from agent.duplex import RoleCard, RolePrompt
+from agent.engines.loopback import LoopbackEngine
+from agent.engines.personaplex.server import ServerOptions, create_app
+from agent.engines.remote import create
 from agent.tracing import chats, spans
 from agent.wire.messages import HANDSHAKE
+from tests.agent.engines.chat_server import served_app
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -83,3 +88,21 @@ def test_a_refused_chat_tells_its_status(kept: InMemorySpanExporter, client: Tes
     with pytest.raises(WebSocketDenialResponse), client.websocket_connect("/api/chat?full"):
         pass
     assert only(kept).attributes == {"http.response.status_code": 503}
+
+
+async def test_a_call_on_another_process_is_traced_there(kept: InMemorySpanExporter) -> None:
+    app = create_app(LoopbackEngine(1, 0), lambda: ["NATF2"], ServerOptions())
+    app.add_middleware(chats.TracedChats)
+    role = RolePrompt("You are Ann.", "NATF2", RoleCard("Ann", "Acme", "", "", "", "", "", ""))
+    async with served_app(app) as address:
+        engine = create({"engine_url": f"ws://{address}"})
+        await engine.start()
+        with spans.span("open session"):
+            session = await engine.open(role)
+        await session.ready()
+        await engine.close()
+    there, here = sorted(kept.get_finished_spans(), key=lambda span: span.name)
+    assert (there.name, here.name) == ("chat", "open session")
+    assert there.parent
+    assert here.context
+    assert (there.parent.trace_id, there.parent.span_id) == (here.context.trace_id, here.context.span_id)

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import structlog
+from opentelemetry import propagate
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
@@ -177,10 +178,12 @@ class Host:
             if role.seed is not None:
                 log.warning("the engine's server takes no seed", url=self.url)
             query = query.for_published()
+        headers = dict(self._address.headers)
+        propagate.inject(headers)
         return await connect(
             self._address.chat_url(query.write()),
             host=self._at,
-            additional_headers=self._address.headers,
+            additional_headers=headers,
             ssl=await self._trusted(),
             compression=None,
             proxy=None,
