@@ -71,14 +71,15 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     ``desks``, ``lag``, ``metrics``, and after the start ``admin_password``: the one that was made up, or None.
 
     Raises:
-        SettingsError: the data folder can't be written to.
+        SettingsError: a folder can't be written to.
         DatabaseError: the database URL is none.
         EngineUnavailable: there is no such engine, or a package it needs is missing.
     """
-    _check_data_dir(settings.data_dir)
+    _check_folder("PARLEY_DATA_DIR", settings.data_dir)
+    _check_folder("PARLEY_RECORDINGS_DIR", settings.recordings)
     database = Database(settings.database)
     personas, calls = PersonaStore(database), CallStore(database)
-    recordings, metrics = Recordings(settings.data_dir / "recordings"), GatewayMetrics(settings.data_dir)
+    recordings, metrics = Recordings(settings.recordings), GatewayMetrics(settings.recordings)
     admission = Admission(LoopLag(on_lag=metrics.lag), settings.max_loop_lag_ms)
     live, own_voice = LiveCalls(metrics.count, LiveSpans().note), OwnVoice(settings.tts)
     neighbours = LiveNeighbours(live, settings.data_dir / "live", calls.gateway)
@@ -218,14 +219,14 @@ def _patience(settings: Settings) -> Patience:
     )
 
 
-def _check_data_dir(data_dir: Path) -> None:
+def _check_folder(setting: str, folder: Path) -> None:
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=data_dir):
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
             pass
     except OSError as error:
         why = os.strerror(error.errno or 0)
-        raise SettingsError(f"PARLEY_DATA_DIR: {data_dir} can't be written to ({why}); name another folder.") from None
+        raise SettingsError(f"{setting}: {folder} can't be written to ({why}); name another folder.") from None
 
 
 def _session_secret(settings: Settings) -> str:

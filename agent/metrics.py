@@ -37,11 +37,11 @@ _ALARMS = frozenset(
 class GatewayMetrics:
     """One process's figures; ``text`` is what ``/metrics`` answers, for all workers of the port.
 
-    ``data_dir`` is the folder whose disk is looked at.
+    ``recordings`` is the folder whose disk is looked at.
     """
 
-    def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir
+    def __init__(self, recordings: Path) -> None:
+        self._recordings = recordings
         registry = CollectorRegistry()
         self._registry = registry
         self._live = Gauge("parley_calls_live", "Calls connected now.", registry=registry, multiprocess_mode="livesum")
@@ -67,8 +67,8 @@ class GatewayMetrics:
         self._shed = Counter("parley_shed_seconds", "Silence of the agent not sent.", registry=registry)
         self._alarms = Counter("parley_call_alarms", "Alarms of calls, by kind.", ["kind"], registry=registry)
         disk = {"registry": registry, "multiprocess_mode": "mostrecent"}
-        self._free = Gauge("parley_data_free_bytes", "Room left for recordings on the data folder's disk.", **disk)
-        self._size = Gauge("parley_data_size_bytes", "Size of the data folder's disk.", **disk)
+        self._free = Gauge("parley_data_free_bytes", "Room left on the recordings' disk.", **disk)
+        self._size = Gauge("parley_data_size_bytes", "Size of the recordings' disk.", **disk)
         self._connected: set[str] = set()
 
     def lag(self, lag_ms: float) -> None:
@@ -97,7 +97,7 @@ class GatewayMetrics:
     def text(self) -> bytes:
         """Return the figures in Prometheus' text format; reads files where there are several workers."""
         with suppress(OSError):
-            disk = shutil.disk_usage(self._data_dir)
+            disk = shutil.disk_usage(self._recordings)
             self._free.set(disk.free)
             self._size.set(disk.total)
         if SHARED not in os.environ:

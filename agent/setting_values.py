@@ -1,13 +1,15 @@
 """What values settings take: their checks, and a sentence for each value that can't be used."""
 
 from collections.abc import Mapping
-from ipaddress import ip_network
+from contextlib import suppress
+from ipaddress import IPv6Address, ip_network
 from typing import Annotated, Any, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, SecretStr, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
 
 from personas.sso import BadRoleMap, role_map
 from personas.voices import OWN_NAME
@@ -34,6 +36,27 @@ def _is_origin(value: str) -> str:
         raise ValueError("must begin with https:// (or http:// for tests) and name a host")
     if value.count("/") > 2:
         raise ValueError("must be an origin without a path, e.g. https://calls.example.com")
+    return value
+
+
+def peer_origin(address: str, port: int) -> str:
+    """Return the origin of another machine's ``address``: a host, an IP address, one with a port, or an origin."""
+    if not address or "://" in address:
+        return address
+    with suppress(ValueError):
+        address = f"[{IPv6Address(address)}]"
+    return f"http://{address}" if urlsplit(f"//{address}").port else f"http://{address}:{port}"
+
+
+def _is_peer(value: str) -> str:
+    wrong = "must be a host name or IP address, with a port or without, or an origin, e.g. 10.0.0.5 or gw1:8080"
+    try:
+        parsed = urlsplit(peer_origin(value, 8080))
+        is_good = not value or (parsed.scheme in ("http", "https") and parsed.hostname and parsed.port != 0)
+    except ValueError:
+        raise ValueError(wrong) from None
+    if not is_good or any((parsed.path, parsed.query, parsed.fragment, parsed.username)) or set(value) & set(" \t\n"):
+        raise ValueError(wrong)
     return value
 
 
@@ -101,6 +124,7 @@ def _asks_for_openid(value: str) -> str:
 
 Address = Annotated[str, AfterValidator(_no_trailing_slash)]
 Origin = Annotated[Address, AfterValidator(_is_origin), AfterValidator(_with_host)]
+PeerAddress = Annotated[Address, AfterValidator(_is_peer)]
 Endpoint = Annotated[str, _of_web("https://crm.example.com/callers"), AfterValidator(_with_host)]
 """An address that is asked as it stands: a slash at its end may make it another."""
 Collector = Annotated[Address, _of_web("http://collector:4318"), AfterValidator(_with_host)]
@@ -113,6 +137,45 @@ Issuer = Annotated[str, AfterValidator(_is_issuer), AfterValidator(_with_host)]
 Scopes = Annotated[str, AfterValidator(_asks_for_openid)]
 RoleMap = Annotated[str, AfterValidator(_is_role_map)]
 OwnVoices = Annotated[str, AfterValidator(_are_voices)]
+
+
+class Checked(BaseSettings):
+    """What settings ask of each other; ``Settings`` has the fields."""
+
+    @field_validator("peer_address", check_fields=False)
+    @classmethod
+    def _shares_a_database(cls, value: str, info: ValidationInfo) -> str:
+        if value and not info.data.get("database_url", "").startswith("postgres"):
+            raise ValueError("needs PARLEY_DATABASE_URL to name a PostgreSQL database: machines can't share a file")
+        return value
+
+    @field_validator("session_secret", check_fields=False)
+    @classmethod
+    def _is_shared(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        if info.data.get("peer_address") and not value.get_secret_value():
+            raise ValueError("must be set, to the same value on every machine, where PARLEY_PEER_ADDRESS is")
+        return value
+
+    @field_validator("oidc_client_id", "oidc_roles", check_fields=False)
+    @classmethod
+    def _comes_with_a_provider(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("oidc_issuer") and not value:
+            raise ValueError("must be set where PARLEY_OIDC_ISSUER is")
+        return value
+
+    @field_validator("oidc_only", check_fields=False)
+    @classmethod
+    def _leaves_a_way_in(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and not info.data.get("oidc_issuer"):
+            raise ValueError("needs PARLEY_OIDC_ISSUER: nobody could sign in")
+        return value
+
+    @field_validator("judge_model", check_fields=False)
+    @classmethod
+    def _is_named(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("judge_base_url") and not value:
+            raise ValueError("must name the model that PARLEY_JUDGE_BASE_URL is asked for")
+        return value
 
 
 def sentence(variable: str, field: FieldInfo, problem: Mapping[str, Any]) -> str:

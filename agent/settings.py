@@ -7,24 +7,27 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import DotEnvSettingsSource, SettingsConfigDict
 
 from agent.setting_values import (
     AccountSid,
     Address,
+    Checked,
     Collector,
     Endpoint,
     Issuer,
     Networks,
     Origin,
     OwnVoices,
+    PeerAddress,
     RoleMap,
     Scopes,
     TwilioAddress,
     WebAddress,
     Zone,
     parts,
+    peer_origin,
     sentence,
 )
 
@@ -35,7 +38,7 @@ class SettingsError(Exception):
     """A setting has a value that can't be used; the message names it and the remedy, never a secret."""
 
 
-class Settings(BaseSettings):
+class Settings(Checked):
     """Read from environment variables ``PARLEY_…`` or a file ``.env`` in the working directory."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=DOTENV, extra="ignore", env_ignore_empty=True)
@@ -43,7 +46,13 @@ class Settings(BaseSettings):
     # Where things are kept
     data_dir: Path = Field(
         Path("parley-data"),
-        description="Folder for the SQLite database, recordings, keys and what is made from role cards.",
+        description="Folder for the SQLite database, recordings, keys and what is made from role cards; one machine's "
+        "own.",
+    )
+    recordings_dir: str = Field(
+        "",
+        description="Folder of recordings, the same for all machines that share a database; empty means recordings/ "
+        "in the data folder.",
     )
     database_url: str = Field(
         "",
@@ -72,6 +81,12 @@ class Settings(BaseSettings):
         description="Origin under which the carrier reaches this server, e.g. https://calls.example.com; "
         "signatures are checked against it. Empty means http://HOST:PORT.",
     )
+    peer_address: PeerAddress = Field(
+        "",
+        description="Where other machines that share the database reach this one, e.g. 10.0.0.5, gw1:8080 or "
+        "https://gw1.internal; without a port PARLEY_PORT. Then pages show all machines' live calls. Empty is for one "
+        "machine.",
+    )
     trusted_proxies: Networks = Field(
         "",
         description="Addresses or networks of reverse proxies, with commas between, e.g. 127.0.0.1; their "
@@ -84,7 +99,9 @@ class Settings(BaseSettings):
     )
     session_secret: SecretStr = Field(
         SecretStr(""),
-        description="Key that signs login cookies; empty means one is made and kept in the data folder.",
+        validate_default=True,
+        description="Key that signs login cookies and what machines ask each other, the same on all of them; empty "
+        "means one is made and kept in the data folder.",
     )
     oidc_issuer: Issuer = Field(
         "",
@@ -293,31 +310,20 @@ class Settings(BaseSettings):
         "auto", description="Embedded voice; auto takes flite where its program is installed."
     )
 
-    @field_validator("oidc_client_id", "oidc_roles")
-    @classmethod
-    def _comes_with_a_provider(cls, value: str, info: ValidationInfo) -> str:
-        if info.data.get("oidc_issuer") and not value:
-            raise ValueError("must be set where PARLEY_OIDC_ISSUER is")
-        return value
-
-    @field_validator("oidc_only")
-    @classmethod
-    def _leaves_a_way_in(cls, value: bool, info: ValidationInfo) -> bool:
-        if value and not info.data.get("oidc_issuer"):
-            raise ValueError("needs PARLEY_OIDC_ISSUER: nobody could sign in")
-        return value
-
-    @field_validator("judge_model")
-    @classmethod
-    def _is_named(cls, value: str, info: ValidationInfo) -> str:
-        if info.data.get("judge_base_url") and not value:
-            raise ValueError("must name the model that PARLEY_JUDGE_BASE_URL is asked for")
-        return value
-
     @property
     def database(self) -> str:
         """The database URL with its default filled in."""
         return self.database_url or f"sqlite+aiosqlite:///{self.data_dir.resolve() / 'parley.db'}"
+
+    @property
+    def recordings(self) -> Path:
+        """The folder of recordings with its default filled in."""
+        return Path(self.recordings_dir) if self.recordings_dir else self.data_dir / "recordings"
+
+    @property
+    def peer_origin(self) -> str:
+        """The origin under which other machines reach this one, "" where there are none."""
+        return peer_origin(self.peer_address, self.port)
 
     @property
     def origin(self) -> str:

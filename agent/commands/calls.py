@@ -130,7 +130,7 @@ async def _opened() -> AsyncIterator[_Records]:
     from personas.audit import command_line
 
     chosen = settings()
-    recordings = Recordings(chosen.data_dir / "recordings")
+    recordings = Recordings(chosen.recordings)
     async with migrate.opened(chosen.database) as database:
         erasures = Erasures(database, recordings, messages.remover(messages.twilio(chosen)), actor=command_line())
         keeper = Keeper(erasures, Limits(chosen.keep_calls_days, chosen.keep_recordings_days))

@@ -23,6 +23,10 @@ WRONG = {
     "JUDGE_BASE_URL": ("llm.example.com", "must begin with https://, e.g. https://llm.example.com/v1."),
     "CUSTOMER_URL": ("crm.example.com", "must begin with https://, e.g. https://crm.example.com/callers."),
     "CUSTOMER_TIMEOUT_MS": ("5", "must be a whole number, 10 to 3000."),
+    "PEER_ADDRESS": (
+        "10.0.0.5/parley",
+        "must be a host name or IP address, with a port or without, or an origin, e.g. 10.0.0.5 or gw1:8080.",
+    ),
     "OIDC_ISSUER": (
         "http://login.example.com",
         "must begin with https://, e.g. https://login.example.com (http:// on this machine only).",
@@ -109,3 +113,27 @@ def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
 def test_a_password_in_a_url_is_not_shown() -> None:
     assert _shown("postgresql+psycopg://ann:secret@db/parley") == "postgresql+psycopg://ann:***@db/parley"
     assert _shown("wss://engine.example.com:8998") == "wss://engine.example.com:8998"
+
+
+@pytest.mark.parametrize(
+    ("address", "origin"),
+    [
+        ("10.0.0.5", "http://10.0.0.5:9"),
+        ("fd00::1", "http://[fd00::1]:9"),
+        ("[fd00::1]:8080", "http://[fd00::1]:8080"),
+        ("gw1", "http://gw1:9"),
+        ("gw1:8080", "http://gw1:8080"),
+        ("https://gw1.internal/", "https://gw1.internal"),
+        ("", ""),
+    ],
+)
+def test_a_machine_is_reached_under_whatever_address_it_has(address: str, origin: str) -> None:
+    shared = {"database_url": "postgresql://db/parley", "session_secret": "s" * 32}
+    assert load(peer_address=address, port=9, **shared).peer_origin == origin
+
+
+def test_several_machines_share_a_database_and_a_secret() -> None:
+    with pytest.raises(SettingsError, match=r"^PARLEY_PEER_ADDRESS needs PARLEY_DATABASE_URL to name a PostgreSQL"):
+        load(peer_address="10.0.0.5", session_secret="s" * 32)
+    with pytest.raises(SettingsError, match=r"^PARLEY_SESSION_SECRET must be set, to the same value on every machine"):
+        load(peer_address="10.0.0.5", database_url="postgresql://db/parley")
