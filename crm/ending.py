@@ -81,15 +81,19 @@ def make_end(
     )
 
 
-async def save_end(store: CallStore, recordings: Recordings, call_id: str, end: CallEnd) -> bool:
+async def save_end(
+    store: CallStore, recordings: Recordings, call_id: str, end: CallEnd, expect: Status | None = None
+) -> bool:
     """Put an end into the log; where the database is away, beside the recordings. Returns whether it is in the log.
+
+    ``expect`` ends the call only in this status: of two processes that end it for a third, one does.
 
     Raises:
         UnknownCall: there is no such call.
         OSError: neither the database nor the disk took it; the call's journal stays for the next start.
     """
     try:
-        await store.finish(call_id, **end.arguments())
+        await store.finish(call_id, **end.arguments(), expect=expect)
     except (SQLAlchemyError, OSError):
         await asyncio.to_thread(write_whole, recordings.unsaved(call_id), json.dumps(asdict(end)))
         is_logged = False
@@ -109,6 +113,8 @@ async def save_unsaved(store: CallStore, recordings: Recordings) -> int:
     for path in recordings.all_unsaved():
         try:
             end = read_end(path)
+        except FileNotFoundError:  # another process was first
+            continue
         except (OSError, ValueError, KeyError, TypeError):
             # Kept for a person to look at, out of the way of the next start.
             path.rename(path.with_suffix(".unreadable"))

@@ -37,7 +37,7 @@ class CallRecorder:
     """The tap of one call. All times are media time: milliseconds since the stream began.
 
     Methods never block the event loop and never raise into the call; what goes wrong becomes an
-    event of the call. ``recordings`` is ``Recordings(data_dir / "recordings")``, one a process.
+    event of the call. ``recordings`` is one a process.
     """
 
     def __init__(self, call_id: str, store: CallStore, recordings: Recordings) -> None:

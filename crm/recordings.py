@@ -45,7 +45,7 @@ class Recordings:
             raise RecordingUnavailable("This is not the path of a recording.")
         path = self.folder / recording
         if not path.is_file():
-            raise RecordingUnavailable("The recording of this call is no longer there.")
+            raise RecordingUnavailable("The recording of this call is no longer there, or lies on another machine.")
         return path
 
     def tracks(self, recording: str) -> Pcm:

@@ -1,4 +1,4 @@
-"""At start-up: what dead processes left of their calls goes into the log."""
+"""What dead processes left of their calls goes into the log: at start-up, and when one has fallen silent."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from crm.ending import CallEnd, make_end, save_end, save_unsaved
 from crm.errors import RecordingUnavailable
 from crm.journal import read_journal
 from crm.recordings import Recordings, recover
-from crm.store import LOST, CallStore
+from crm.store import LOST, OPEN, CallStore
 
 log = structlog.get_logger(__name__)
 
@@ -32,10 +32,24 @@ async def recover_lost_calls(store: CallStore, recordings: Recordings) -> int:
     return len(lost)
 
 
+async def recover_calls_of(store: CallStore, recordings: Recordings, gateway: str) -> int:
+    """Do the same for the calls of one process that is gone, wherever it ran; returns how many were still open.
+
+    Those that were given up before get what was said in them, where it lies in this folder. Raises like
+    ``recover_lost_calls``.
+    """
+    await save_unsaved(store, recordings)
+    left = await store.left_by(gateway)
+    for call in left:
+        if call.status in OPEN or recordings.journal(call.id).exists():
+            await recover_lost_call(store, recordings, call)
+    return sum(call.status in OPEN for call in left)
+
+
 async def recover_lost_call(store: CallStore, recordings: Recordings, call: Call) -> None:
     """Save what a dead process left of one call, and mark it lost; raises like ``recover_lost_calls``."""
     end = await asyncio.to_thread(_end, call, recordings)
-    await save_end(store, recordings, call.id, end)
+    await save_end(store, recordings, call.id, end, expect=call.status)
 
 
 def _end(call: Call, recordings: Recordings) -> CallEnd:
@@ -46,5 +60,5 @@ def _end(call: Call, recordings: Recordings) -> CallEnd:
             length_ms = recover(recordings.file(notes.recording))
         except RecordingUnavailable:
             notes.recording = ""
-    lost = LOST[call.status]
+    lost = LOST.get(call.status, LOST["live"])
     return make_end(notes, recordings, "lost", lost["outcome"], lost["reason"], max(length_ms, notes.clock_ms))

@@ -5,9 +5,7 @@ waiting ──open──▶ ringing ──claim──▶ live ──finish──
 """
 
 import hashlib
-import os
 import secrets
-import socket
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -35,7 +33,7 @@ from crm.call import (
     Turn,
 )
 from crm.errors import NonceRefused
-from crm.gateways import is_dead
+from crm.gateways import OPEN, is_dead, own_name
 from crm.queries import is_kept, known, page_query, why_refused
 from crm.scores import ScoreQueries
 from crm.tables import CallRow, EventRow, NonceRow, TransferRow, TurnRow
@@ -60,7 +58,6 @@ LOST: dict[str, LostEnd] = {
     "ringing": LostEnd(outcome="gateway_lost", reason="The server stopped before the call's audio reached it."),
     "live": LostEnd(outcome="gateway_lost", reason="The server stopped in the middle of the call."),
 }
-OPEN: tuple[Status, ...] = ("waiting", "ringing", "live")
 # How a stream looks that the carrier was asked to end, from the process that carried it.
 _LOOKS_ASKED: frozenset[Outcome] = frozenset({"caller_hung_up", "stream_failed"})
 
@@ -68,12 +65,12 @@ _LOOKS_ASKED: frozenset[Outcome] = frozenset({"caller_hung_up", "stream_failed"}
 class CallStore(ScoreQueries):
     """The log of calls in one database. Methods raise SQLAlchemy's errors when the database is away.
 
-    ``gateway`` names this process, ``host:pid``; calls keep it, so that a later start finds out whose they were.
+    ``gateway`` names this process, as ``own_name`` does; calls keep it, so that others find out whose they were.
     """
 
     def __init__(self, database: Database, gateway: str = "") -> None:
         self.database = database
-        self.gateway = gateway or f"{socket.gethostname()}:{os.getpid()}"
+        self.gateway = gateway or own_name()
 
     async def open_call(self, new: NewCall) -> OpenedCall:
         """Log a ringing call and mint a nonce for its media socket; idempotent by (carrier, carrier_call_id, part).
@@ -332,6 +329,13 @@ class CallStore(ScoreQueries):
             found = list((await session.execute(query)).scalars())
         now = _now()
         return [rows.call(row) for row in found if self._is_left(row, now)]
+
+    async def left_by(self, gateway: str) -> list[Call]:
+        """Return the calls of a process that is gone: open ones, and those given up without knowing what was said."""
+        unknown = (CallRow.status == "lost") & (CallRow.turn_count == 0) & (CallRow.created_at > _now() - LONGEST_CALL)
+        query = select(CallRow).where(CallRow.status.in_(OPEN) | unknown, CallRow.gateway == gateway, is_kept())
+        async with self.database.session() as session:
+            return [rows.call(row) for row in await session.scalars(query.order_by(CallRow.created_at))]
 
     def is_left_behind(self, call: Call) -> bool:
         """Whether a call that is open in the log lives in no process any more."""

@@ -26,7 +26,7 @@ UNSCORED = "scored_at IS NULL AND turn_count > 0"
 
 
 class CallRow(Base):
-    """A call. ``gateway`` is the process that has it, ``host:pid``; ``score``, ``coverage`` and
+    """A call. ``gateway`` is the process that has it; ``score``, ``coverage`` and
     ``failed_critical`` repeat the latest score, so that lists and sums read one table. ``score_due_at`` is when a
     scorer may next take it, and ``judge_tries`` how often its judge has failed (crm/scores.py). ``handoff`` and
     ``asked`` hold the fields of Handoff and AskedEnding, ``customer`` those of KnownCaller, ``hold`` those of Hold;
@@ -118,12 +118,16 @@ class ChangedCallRow(Base):
 
 
 class GatewayRow(Base):
-    """A process that takes calls, ``host:pid`` as in ``CallRow.gateway``, and when it last said so."""
+    """A process that carries calls, as in ``CallRow.gateway``, when it last said so, and what else it said."""
 
     __tablename__ = "gateways"
 
     name: Mapped[str] = mapped_column(String(255), primary_key=True)
     seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    takes_calls: Mapped[bool] = mapped_column(Boolean)
+    address: Mapped[str] = mapped_column(Text)
+    secret_mark: Mapped[str] = mapped_column(String(32))
+    folder_mark: Mapped[str] = mapped_column(String(32))
 
 
 class NonceRow(Base):

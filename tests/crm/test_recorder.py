@@ -15,10 +15,12 @@ from sqlalchemy import text
 
 import crm.recorder
 from crm.call import Call, Handoff
+from crm.journal import Journal
 from crm.recorder import CallRecorder
 from crm.recordings import Recordings
-from crm.recovery import recover_lost_calls
+from crm.recovery import recover_lost_call, recover_lost_calls
 from crm.store import CallStore
+from crm.tracks import wav_header
 from personas.db import Database
 
 HZ = 8_000
@@ -96,6 +98,7 @@ async def test_a_call_is_recorded_transcribed_and_logged(store: CallStore, recor
 CRASHER = """
 import asyncio, sys
 import numpy as np
+from crm.journal import Journal
 from crm.recorder import CallRecorder
 from crm.recordings import Recordings
 from crm.store import CallStore
@@ -149,6 +152,30 @@ async def test_a_killed_process_loses_the_last_seconds_only(
     assert heard[1_000 * 8 :, 0].any()
     turns = await store.turns(call_id)
     assert [(turn.side, turn.text) for turn in turns] == [("caller", "help"), ("agent", "Certainly.")]
+    assert await recover_lost_calls(store, recordings) == 0
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_of_two_that_recover_a_call_one_does(store: CallStore, recordings: Recordings, live: Call):
+    """The second comes when the call's notes are gone already, and must not say that there was nothing."""
+    recording = recordings.new(live.id)
+    recordings.folder.joinpath(recording).parent.mkdir(parents=True)
+    recordings.folder.joinpath(recording).write_bytes(wav_header(0) + bytes(4 * HZ))
+    journal = Journal(recordings.journal(live.id))
+    journal.append([["recording", recording], ["event", "dtmf", 80, "0"]])
+    journal.close()
+    for _ in range(2):
+        await recover_lost_call(store, recordings, live)
+    call = await store.call(live.id)
+    assert (call.outcome, call.recording, call.duration_ms) == ("gateway_lost", recording, 1_000)
+    assert [event.kind for event in await store.events(live.id)] == ["dtmf"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_an_end_that_another_process_has_just_imported_keeps_nobody_from_starting(
+    store: CallStore, recordings: Recordings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(recordings, "all_unsaved", lambda: [recordings.unsaved("c1")])  # it was there a moment ago
     assert await recover_lost_calls(store, recordings) == 0
 
 

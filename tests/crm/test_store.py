@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 from datetime import UTC, datetime, timedelta
 
@@ -19,6 +18,7 @@ from crm.call import (
     Verdict,
 )
 from crm.errors import BadCursor, NonceRefused, UnknownCall
+from crm.gateways import own_name, place_of
 from crm.queries import page_query
 from crm.store import CallStore
 from crm.tables import CallRow, NonceRow
@@ -225,7 +225,7 @@ async def test_scores_keep_their_history(store: CallStore, new_call):
 
 
 async def test_a_start_gives_up_calls_of_dead_processes_only(database: Database, new_call):
-    host = socket.gethostname()
+    host = place_of(own_name())
     gone = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
     await gone.wait()
     for name, gateway in {"dead": f"{host}:{gone.pid}", "alive": f"{host}:{os.getppid()}", "else": "other:1"}.items():
