@@ -27,12 +27,13 @@ from agent.line.browser_desk import BrowserDesk
 from agent.line.desks import Desks
 from agent.live import LiveCalls
 from agent.live_desk import LiveDesk
-from agent.live_neighbours import LiveNeighbours
 from agent.metrics import GatewayMetrics, Timed
+from agent.neighbours import LiveNeighbours
 from agent.own_voice import OwnVoice
 from agent.pipeline.build import warm_up
 from agent.pipeline.watch import Patience
 from agent.settings import Settings, SettingsError
+from agent.shared import folder_mark, refuse_another_folder, secret_mark
 from agent.tracing.line import LiveSpans, TracedDesk
 from crm.admin import customers as customer_pages
 from crm.admin import overview
@@ -41,6 +42,7 @@ from crm.admin.live import LiveView
 from crm.analytics import Analytics
 from crm.customers import Customers
 from crm.erasure import RemoveMessage
+from crm.gateways import Gateways, Told
 from crm.recorder import recover_lost_calls
 from crm.recordings import Recordings
 from crm.store import CallStore
@@ -67,8 +69,9 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     """Return the application; its lifespan migrates, starts the engine and ends the calls. One lifespan an app.
 
     ``engine`` replaces the one that the settings name. ``app.state`` holds ``settings``, ``database``,
-    ``personas``, ``calls``, ``recordings``, ``live``, ``neighbours``, ``own_voice``, ``engine``, ``desk``,
-    ``desks``, ``lag``, ``metrics``, and after the start ``admin_password``: the one that was made up, or None.
+    ``personas``, ``calls``, ``recordings``, ``live``, ``gateways``, ``neighbours``, ``own_voice``, ``engine``,
+    ``desk``, ``desks``, ``lag``, ``metrics``, and after the start ``admin_password``: the one that was made up, or
+    None.
 
     Raises:
         SettingsError: a folder can't be written to.
@@ -82,7 +85,10 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
     recordings, metrics = Recordings(settings.recordings), GatewayMetrics(settings.recordings)
     admission = Admission(LoopLag(on_lag=metrics.lag), settings.max_loop_lag_ms)
     live, own_voice = LiveCalls(metrics.count, LiveSpans().note), OwnVoice(settings.tts)
-    neighbours = LiveNeighbours(live, settings.data_dir / "live", calls.gateway)
+    secret = _session_secret(settings)
+    told = Told(settings.peer_origin, secret_mark(secret), folder_mark(settings.recordings))
+    gateways = Gateways(database, calls.gateway, told)
+    neighbours = LiveNeighbours(live, settings.data_dir / "live", gateways, secret)
     lookup = _lookup(settings)
     engine = engine or load_engine(settings.engine, settings.engine_options())
     carrier = messages.twilio(settings)
@@ -99,20 +105,20 @@ def create_app(settings: Settings, engine: DuplexEngine | None = None) -> FastAP
         speak=own_voice,
         lookup=lookup,
     )
-    secret = _session_secret(settings)
     browsers = BrowserCarrier(settings.origin, hmac.digest(secret.encode(), b"browser", "sha256"))
-    desk = CallDesk(board, too_busy=admission.too_busy)
+    desk = CallDesk(board, too_busy=admission.too_busy, gateways=gateways)
     tests = BrowserDesk(board, browsers, keeps_slots=settings.test_keeps_slots, too_busy=admission.too_busy)
     desks = Desks(desk, tests)
     app = FastAPI(
         title="Parley", lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url=None, telemetry=console.UNTOLD
     )
     state: dict[str, object] = dict(settings=settings, database=database, personas=personas, calls=calls)
-    state |= dict(recordings=recordings, live=live, neighbours=neighbours, own_voice=own_voice)
+    state |= dict(recordings=recordings, live=live, gateways=gateways, neighbours=neighbours, own_voice=own_voice)
     state |= dict(lookup=lookup, engine=engine, desk=desk, desks=desks, lag=admission.lag, metrics=metrics)
     app.state = State(state)
     _mount_lines(app, settings, metrics, (carrier, desk), (browsers, tests))
     Health(database, engine, desks, admission, metrics, settings.metrics_token.get_secret_value()).mount(app)
+    neighbours.mount(app)
     sections = _sections(app.state, LiveDesk(live, neighbours, calls, personas, carrier), messages.remover(carrier))
     _mount_console(app, settings, secret, sections, tests.dial)
     return app
@@ -160,6 +166,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(state.database.close)
         await asyncio.to_thread(migrate.make_ready, settings.database)
+        await refuse_another_folder(state.gateways)
         state.admin_password = await _first_user(state.database, settings)
         lost = await recover_lost_calls(state.calls, state.recordings)
         if lost:

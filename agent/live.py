@@ -50,7 +50,7 @@ class CallOver:
 LiveEvent = CallStarted | Spoke | Noted | CallOver
 
 
-def line_of(event: LiveEvent) -> LiveLine | None:
+def line_of(event: LiveEvent | None) -> LiveLine | None:
     """Return an event as pages show it; None for those that they show in another way."""
     if isinstance(event, Spoke):
         return LiveLine(event.side, event.at_ms, event.text)
@@ -123,16 +123,28 @@ class LiveCalls:
         finally:
             self._subscribers.discard(queue)
 
-    async def watch(self, call_id: str) -> AsyncGenerator[LiveEvent, None]:
-        """Yield the events of one call that this process carries, from its beginning, until it is over."""
+    async def watch(self, call_id: str, idle_s: float | None = None) -> AsyncGenerator[LiveEvent | None, None]:
+        """Yield the events of one call that this process carries, from its beginning, until it is over.
+
+        With ``idle_s`` None comes where nothing happened for so long.
+        """
         queue: asyncio.Queue[tuple[str, LiveEvent] | None] = asyncio.Queue(QUEUED_EVENTS)
         self._subscribers.add(queue)
         try:
             for event in self.so_far(call_id):
                 yield event
-            while call_id in self._controls and (item := await queue.get()) is not None:
+            until_s = _from_now(idle_s)
+            while call_id in self._controls:
+                try:
+                    async with asyncio.timeout_at(until_s):
+                        item = await queue.get()
+                except TimeoutError:
+                    item = (call_id, None)
+                if item is None:
+                    return
                 if item[0] == call_id:
                     yield item[1]
+                    until_s = _from_now(idle_s)
         finally:
             self._subscribers.discard(queue)
 
@@ -142,3 +154,7 @@ class LiveCalls:
             if queue.full():
                 queue.get_nowait()
             queue.put_nowait(None)
+
+
+def _from_now(seconds: float | None) -> float | None:
+    return None if seconds is None else asyncio.get_running_loop().time() + seconds

@@ -1,16 +1,15 @@
-"""What the console sees of live calls and does to them: directly here, through log and carrier where another process
-carries them.
+"""What the console sees of live calls and does to them, whichever process carries them.
 
 page ─▶ LiveDesk ─┬▶ LiveCalls.control                      this process
-                  ├▶ LiveNeighbours                         another of this machine: what is said
-                  └▶ CallStore.request_ending ─▶ Carrier.redirect ─▶ the carrier asks what comes next
+                  ├▶ LiveNeighbours                         another, of this machine or of another
+                  └▶ CallStore.request_ending ─▶ Carrier.redirect ─▶ the carrier asks what comes next: out of reach
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 
 from agent.live import LiveCalls, line_of
-from agent.live_neighbours import LiveNeighbours
+from agent.neighbours import LiveNeighbours
 from crm.admin.live import LiveLine, LiveRefused
 from crm.call import AskedEnding, Call, CallEvent, Handoff
 from crm.store import CallStore
@@ -66,14 +65,18 @@ class LiveDesk:
         if control := self._live.control(call.id):
             control.hang_up(user)
             return
+        if await self._neighbours.hang_up(call, user):
+            return
         reason = f"{user} ended the call from its page."
         await self._ask(call, AskedEnding("agent_hung_up", reason), CallEvent("operator_hung_up", 0, user))
 
     async def hand_off(self, call: Call, handoff: Handoff, user: str) -> None:
-        if control := self._live.control(call.id):
-            if not control.hand_off(handoff, user):
-                raise LiveRefused(NOBODY)
+        control = self._live.control(call.id)
+        done = control.hand_off(handoff, user) if control else await self._neighbours.hand_off(call, handoff, user)
+        if done:
             return
+        if done is False:
+            raise LiveRefused(NOBODY)
         number = await self._personas.number_settings(call.to_number)
         queue, human = (number.queue_name, number.human_number) if number else ("", "")
         if not (handoff.to or human or (handoff.mode == "queue" and queue)):

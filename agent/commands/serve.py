@@ -145,6 +145,8 @@ def _missing(settings: "Settings", any_personas: bool, any_numbers: bool) -> lis
         missing.append(
             "PARLEY_PUBLIC_URL is not an https address: Twilio can't reach this server, only a simulated phone."
         )
+    if settings.peer_origin.startswith("http:") and settings.host in ("127.0.0.1", "::1", "localhost"):
+        missing.append(f"PARLEY_HOST is {settings.host}: no other machine reaches PARLEY_PEER_ADDRESS; 0.0.0.0 is all.")
     if not any_personas:
         missing.append("There are no personas: `parley personas import` adds the library's.")
     if not any_numbers:

@@ -27,7 +27,6 @@ from agent.pipeline.ending import CallEnd, Ending
 from crm.call import Call, Handoff, NewCall, Outcome, Status
 from crm.gateways import Gateways
 from crm.recorder import recover_lost_call
-from crm.store import LOST
 from personas.errors import BadNumberSetting
 from personas.numbers import MESSAGE, OPEN, VOICEMAIL, NumberSettings
 from telephony.carrier import (
@@ -64,8 +63,11 @@ class CallDesk:
         *,
         reservation_s: float = EXPIRES_S,
         too_busy: Callable[[], str] = lambda: "",
+        gateways: Gateways | None = None,
     ) -> None:
-        """``too_busy()`` returns a sentence while the process can take no more calls, else ""."""
+        """``too_busy()`` returns a sentence while the process can take no more calls, else "". ``gateways`` says how
+        this process is reached by others.
+        """
         self._board = board
         self._too_busy = too_busy
         self._group = asyncio.TaskGroup()
@@ -73,7 +75,8 @@ class CallDesk:
         self._opening = Opening(board, self._reservations, self._end_failed)
         self._lobby = Lobby(self._group, self._abandoned)
         self._hand_offs = HandOffs(board, self._group)
-        self._colleagues = Colleagues(self._group, Gateways(board.calls.database, board.calls.gateway))
+        gateways = gateways or Gateways(board.calls.database, board.calls.gateway)
+        self._colleagues = Colleagues(self._group, board, gateways)
         self._aftermath = Aftermath(self._group, board, self._opening, self._hand_offs, self._lobby, self._colleagues)
         self._live: dict[str, CallEnd] = {}
         self._carrying: dict[str, asyncio.Task[BadStream | None]] = {}
@@ -108,7 +111,7 @@ class CallDesk:
     def draining(self, draining: bool) -> None:
         self._aftermath.draining = draining
         if draining:
-            self._colleagues.leave()
+            self._colleagues.retire()
 
     async def until_idle(self) -> None:
         """Return when no call is connected or about to be, and who waited has been told or left to another process."""
@@ -133,6 +136,7 @@ class CallDesk:
                 await self._all_over.wait()
         except TimeoutError:
             log.error("calls did not finish in time", calls=len(self._live))
+        self._colleagues.close()
 
     async def answer(self, call: InboundCall) -> Instruction:
         """Decide a ringing call; a repeated webhook gets the same answer and no second slot."""
@@ -299,12 +303,8 @@ class CallDesk:
         if not calls.is_left_behind(call):
             await asyncio.sleep(_ELSEWHERE_SETTLES_S)
             call = await calls.call(call.id)
-        if call.status != "live" or call.asked:
-            return
-        if calls.is_left_behind(call):
+        if call.status == "live" and not call.asked:  # it is gone, or hangs
             await recover_lost_call(calls, self._board.recordings, call)
-        else:  # it hangs; should it come back, it may still say better
-            await calls.finish(call.id, status="lost", **LOST["live"], expect="live")
 
     async def _line_is_down(self, parts: list[Call]) -> None:
         """End what goes on without a caller; a live stream ends by itself."""

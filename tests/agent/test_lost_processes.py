@@ -17,6 +17,7 @@ import pytest
 from agent.duplex import load_engine
 from agent.pipeline.ending import AGENT_HUNG_UP
 from crm.call import AskedEnding, Call, Handoff, NewCall
+from crm.gateways import own_name, place_of
 from crm.journal import Journal
 from crm.store import CallStore
 from personas.db import Database
@@ -121,11 +122,12 @@ async def carried_by(front: Front, gateway: str) -> Call:
 def dead_gateway() -> str:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    return f"{socket.gethostname()}:{process.pid}"
+    return f"{place_of(own_name())}:{process.pid}"
 
 
-async def test_a_call_of_a_dead_process_goes_on_with_what_it_left(front: Front) -> None:
-    call = await carried_by(front, dead_gateway())
+@pytest.mark.parametrize("is_elsewhere", [False, True], ids=["of this machine", "of another"])
+async def test_a_call_of_a_dead_process_goes_on_with_what_it_left(front: Front, is_elsewhere: bool) -> None:
+    call = await carried_by(front, "elsewhere:1" if is_elsewhere else dead_gateway())
     journal = Journal(front.board.recordings.journal(call.id))
     journal.append([["text", 100, " We sell bicycles."], ["word", 500, 900, "wonderful"], ["clock", 1_000]])
     journal.close()

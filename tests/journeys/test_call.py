@@ -162,13 +162,18 @@ async def test_a_full_engine_takes_the_next_call_once_one_is_over(open_exchange:
 
 @asynccontextmanager
 async def server_process(
-    folder: Path, *arguments: str, drain_s: str = "1", **settings: str
+    folder: Path, *arguments: str, drain_s: str = "1", host_name: str = "", **settings: str
 ) -> AsyncIterator[tuple[Process, str, str]]:
-    """`parley serve` in a process of its own → (process, URL, what it printed up to then)."""
+    """`parley serve` in a process of its own → (process, URL, what it printed up to then).
+
+    With ``host_name`` it runs on a machine of that name, as far as it can tell.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
     environment |= {"PARLEY_DATA_DIR": str(folder), "PARLEY_ENGINE": "loopback", "PARLEY_TWILIO_AUTH_TOKEN": TOKEN}
     environment |= {"PARLEY_DRAIN_S": drain_s, "PARLEY_MAX_LOOP_LAG_MS": "0"} | settings
-    command = [sys.executable, "-m", "agent.cli", "serve", "--port", "0", *arguments]
+    named = f"import socket; socket.gethostname = lambda: {host_name!r}; from agent.cli import main; main()"
+    command = [sys.executable, *(("-c", named) if host_name else ("-m", "agent.cli"))]
+    command += ["serve", "--port", "0", *arguments]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment, stderr=PIPE)
     assert process.stderr is not None
     printed = ""

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import shutil
 import signal
 from pathlib import Path
@@ -13,9 +12,8 @@ from agent.settings import load
 from crm.store import CallStore
 from personas.db import Database
 from telephony.simulator import Phone
-from telephony.simulator.callers import HangUp, Pause, Press, Say
+from telephony.simulator.callers import HangUp, Pause, Say
 from tests.agent.exchange import NUMBER, TOKEN, burst, ended_row
-from tests.agent.test_live_page import token_of
 from tests.journeys.test_call import caller, server_process, talk
 
 
@@ -71,22 +69,3 @@ async def test_calls_go_on_when_a_worker_is_killed_and_when_all_are_told_to_stop
     row = await ended_row(CallStore(database), finished.call_id)
     await database.close()
     assert (row.status, row.outcome) == ("ended", "caller_hung_up")
-
-
-async def test_a_live_call_is_shown_by_a_process_that_does_not_carry_it(tmp_path: Path, furnished: Path) -> None:
-    shutil.copyfile(furnished, tmp_path / "parley.db")
-    async with server_process(tmp_path) as (_, carrying, _), server_process(tmp_path) as (_, other, _):
-        talking = await talk(carrying, Say("", burst(9), at_ms=0), Press("0"), Pause(60_000), HangUp())
-        async with asyncio.timeout(20), httpx.AsyncClient(base_url=other, trust_env=False) as http:
-            token = token_of((await http.get("/login")).text)
-            form = {"name": "admin", "password": "correct horse", "csrf_token": token}
-            assert (await http.post("/login", data=form)).status_code == 303
-            found = re.search(r'href="(/calls/[0-9a-f]{32})"', (await http.get("/calls?status=live")).text)
-            assert found
-            assert "Time running" in (await http.get(found[1])).text
-            async with http.stream("GET", found[1] + "/live") as answer:
-                async for line in answer.aiter_lines():
-                    if '"handoff impossible dtmf"' in line:
-                        talking.cancel()
-                    if line == "event: over":
-                        break
