@@ -15,7 +15,7 @@ import structlog
 from agent.call import Switchboard
 from agent.logs import log_failure
 from agent.shared import differences
-from crm.gateways import Gateway, Gateways, is_dead
+from crm.gateways import Gateway, Gateways, is_dead, place_of
 from crm.recovery import recover_calls_of
 
 log = structlog.get_logger(__name__)
@@ -77,7 +77,6 @@ class Colleagues:
         others = await self._gateways.others()
         self._heard = {other.name: self._heard[other.name] for other in others if other.name in self._heard}
         for other in others:
-            self._compare(other)
             if self._is_gone(other) and await self._gateways.take_over(other):
                 lost = await recover_calls_of(self._board.calls, self._board.recordings, other.name)
                 await self._gateways.strike(other.name)
@@ -86,17 +85,19 @@ class Colleagues:
     def _is_gone(self, other: Gateway) -> bool:
         """Whether a process has ended, on this machine, or has said nothing new to this one for long enough."""
         now_s = time.monotonic()
-        seen_at, since_s = self._heard.get(other.name, (None, now_s))
+        seen_at, since_s = self._heard.get(other.name, (other.seen_at, now_s))
         if seen_at != other.seen_at:
             since_s = now_s
+            self._compare(other)
         self._heard[other.name] = other.seen_at, since_s
         return now_s - since_s >= SILENT_S or is_dead(other.name, self._gateways.name)
 
     def _compare(self, other: Gateway) -> None:
-        """Say once what another process has that ought to be the same."""
+        """Say once what the machine of a process that is alive has that ought to be the same."""
         for difference in differences(self._gateways, other):
-            if (other.name, difference) not in self._told:
-                self._told.add((other.name, difference))
+            told = place_of(other.name), difference
+            if told not in self._told:
+                self._told.add(told)
                 log.error("machines of one database differ", gateway=other.name, what=difference)
 
     async def _try(self, doing: Awaitable[None]) -> None:

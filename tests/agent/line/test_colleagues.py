@@ -38,7 +38,7 @@ class Clock:
         self.now_s += seconds
         async with asyncio.timeout(10):
             while True:
-                if desk._colleagues._heard.get(ELSEWHERE, (None, 0.0))[1] == self.now_s:
+                if desk._colleagues._heard.get(ELSEWHERE, (None, 0))[1] == self.now_s:
                     return
                 await asyncio.sleep(0.01)
 
