@@ -21,11 +21,11 @@ MARK = "folder-id"
 PROVES_LIFE_S = 12.0
 """Who is alive says so within this time, as agent.line.colleagues does."""
 OTHER_FOLDER = (
-    "PARLEY_RECORDINGS_DIR: another machine that takes calls on this database records into another folder. Pages would "
-    "miss half of the recordings, and erasing would leave them; mount one folder on all machines."
+    "PARLEY_RECORDINGS_DIR: another server of this database records into another folder. Pages would miss half of the "
+    "recordings, and erasing would leave them; mount one folder on all machines."
 )
 SIGNS_OTHERWISE = (
-    "PARLEY_SESSION_SECRET: another machine signs with another value. People are signed out at every other click, and "
+    "PARLEY_SESSION_SECRET: another server signs with another value. People are signed out at every other click, and "
     "test calls fail; set the same on all machines."
 )
 NO_ADDRESS = "PARLEY_PEER_ADDRESS is not set here or there: pages don't show the live calls of the other machine."

@@ -184,7 +184,7 @@ class CallStore(ScoreQueries):
         """
         can_end = CallRow.status.in_(OPEN) | ((CallRow.status == "lost") & (CallRow.turn_count == 0))
         if expect:
-            can_end = CallRow.status == expect
+            can_end &= CallRow.status == expect
         values: dict[str, Any] = {"status": status, "outcome": outcome, "reason": reason, "ended_at": _now()}
         values |= {"duration_ms": duration_ms, "recording": recording, "turn_count": len(turns)}
         values |= {"timing": dict(timing or {}), "dynamics": dict(dynamics or {})}

@@ -30,7 +30,8 @@ class Machines:
             trust_env=False,  # no proxy of the environment stands between machines
             verify=ssl.create_default_context(),  # with what authorities the system has: a company's own, too
             timeout=SILENCE_S,
-            limits=httpx.Limits(max_connections=None),  # one for each page that is open
+            # One for each page that is open, and none kept: a button must not meet one that is just being closed.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
         )
 
     async def close(self) -> None:

@@ -22,7 +22,7 @@ from crm.gateways import Gateways, place_of
 
 log = structlog.get_logger(__name__)
 
-ANSWERS_WITHIN_S = 1.0
+ANSWERS_WITHIN_S = 2.0
 CUT_OFF = "out of reach: what carries the call does not answer any more; load the page again"
 _AWAY = (OSError, ValueError, SQLAlchemyError)  # TimeoutError is an OSError
 _Lines = AsyncIterator[dict[str, Any]]
