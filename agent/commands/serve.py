@@ -113,6 +113,8 @@ async def _introduce(server: "RunningServer") -> None:
         "Personas": f"{len(personas)}, on {len(numbers)} phone number{'' if len(numbers) == 1 else 's'}",
         "Webhook": f"{settings.origin}/twilio/voice  (Twilio: number → Voice → A call comes in, HTTP POST)",
     }
+    if settings.peer_origin:
+        lines["Peers"] = f"{settings.peer_origin}  (where other machines reach this one)"
     warnings = _missing(settings, bool(personas), bool(numbers))
     login = {"Login": f"admin / {state.admin_password}  (shown only now)"} if state.admin_password else {}
     if settings.log_format == "json":

@@ -127,7 +127,7 @@ class LiveNeighbours:
                     async for each in passed_on:
                         yield each
         else:
-            raise BadSeal("The question is for another machine: two have the same PARLEY_PEER_ADDRESS.")
+            raise BadSeal("The question is for a machine that is gone, or that has the same PARLEY_PEER_ADDRESS.")
 
 
 async def _read(lines: AsyncIterator[str] | AsyncIterator[bytes]) -> _Lines:

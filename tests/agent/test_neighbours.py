@@ -123,6 +123,7 @@ async def test_an_operator_acts_on_it_at_once(net: Net, way: str) -> None:
 @pytest.mark.parametrize(
     ("gateway", "call_id"),
     [("nowhere:1", "c1"), ("host:999999999", "c1"), (BESIDE, "c1"), (AWAY, "c1"), ("", "c1"), (CARRYING, "c2")],
+    ids=["unheard of", "dead", "beside", "away", "nobody", "another call"],
 )
 async def test_what_nobody_carries_is_neither_shown_nor_ended(net: Net, way: str, gateway: str, call_id: str) -> None:
     asking, call = net.asking[way], call_of(gateway, call_id)
