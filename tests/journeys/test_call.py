@@ -179,7 +179,7 @@ async def server_process(
     printed = ""
     try:
         while (found := re.search(r"Console +(http://\S+?)/\s", printed)) is None or "Webhook" not in printed:
-            line = await asyncio.wait_for(process.stderr.readline(), 30)
+            line = await asyncio.wait_for(process.stderr.readline(), 60)
             assert line, f"it ended:\n{printed}"
             printed += line.decode()
         yield process, found[1], printed
