@@ -347,20 +347,8 @@ class Settings(Checked):
 
     def engine_options(self) -> dict[str, str]:
         """The settings engines may read, as the plain strings that ``agent.duplex.load_engine`` takes."""
-        names = (
-            "data_dir",
-            "engine_url",
-            "engine_slots",
-            "engine_checkpoint",
-            "engine_voices",
-            "engine_device",
-            "engine_anchor_s",
-            "engine_kv",
-            "engine_eager",
-            "recogniser_workers",
-            "llm_base_url",
-            "llm_model",
-        )
+        names = ("data_dir", "engine_url", "engine_slots", "engine_checkpoint", "engine_voices", "engine_device")
+        names += ("engine_anchor_s", "engine_kv", "engine_eager", "recogniser_workers", "llm_base_url", "llm_model")
         names += ("speech_base_url", "speech_model", "tts")
         secrets = ("engine_token", "llm_api_key", "speech_api_key")
         options = {name: str(getattr(self, name)) for name in names}
