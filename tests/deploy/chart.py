@@ -46,7 +46,7 @@ def render(*values: Json, release: str = "parley") -> list[Json]:
 
 
 def settings_schema() -> dict[str, Json]:
-    """Return the definitions of values.schema.json that come from agent/settings.py: which variables, and of which kind."""
+    """Return the definitions of values.schema.json that come from agent/settings.py: variables and their kinds."""
     known = Settings.model_json_schema()["properties"]
     plain = {name: field for name, field in known.items() if name not in SECRETS | OF_THE_CHART}
     engines = {name: field for name, field in plain.items() if name in OF_ENGINES - {"engine_url"}}

@@ -18,6 +18,7 @@ from agent.engines.personaplex.server import ServerOptions
 from agent.engines.personaplex.server import create_app as create_engine_app
 from agent.settings import PREFIX, Settings, load
 from tests.deploy.chart import CHART, HELM, README, SCHEMA, Json, Refused, render, settings_schema, table
+from tests.deploy.test_containers import last
 from tests.deploy.test_single_host import LEAST_MORE_S, answers
 
 pytestmark = pytest.mark.skipif(not HELM, reason="Helm is not here: https://helm.sh/docs/intro/install")
@@ -136,6 +137,8 @@ def test_names_are_given_once_and_referred_to_rightly(values: Json) -> None:
         for path in each["spec"]["rules"][0]["http"]["paths"]:
             assert ("Service", path["backend"]["service"]["name"]) in every
     for name, pod in pods(values):
+        paths = {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+        assert name == "parley-migrate" or last("parley-engine" if "engine" in name else "parley", "WORKDIR") in paths
         mounted = {mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
         claimed = {"cache"} if name.endswith("-engines") and values is ONE_POD else set()
         assert mounted == {volume["name"] for volume in pod["volumes"]} | claimed
@@ -249,7 +252,7 @@ def test_pods_are_nobody_and_write_where_they_may(values: Json) -> None:
         assert pod["enableServiceLinks"] is False
         assert pod["automountServiceAccountToken"] is False
         assert pod["securityContext"]["runAsNonRoot"]
-        assert pod["securityContext"]["runAsUser"] > 0
+        assert f"{pod['securityContext']['runAsUser']}:{pod['securityContext']['fsGroup']}" == last("parley", "USER")
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert container["securityContext"]["readOnlyRootFilesystem"]
         assert container["securityContext"]["allowPrivilegeEscalation"] is False

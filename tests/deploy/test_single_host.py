@@ -115,7 +115,7 @@ def test_caddy_hides_paths_that_exist_and_reaches_the_port(tmp_path: Path) -> No
     for path in hidden[1].split():
         assert path.endswith("/*") or answers(application, path), path
     assert {"/ready", "/metrics", "/peers/*"} <= set(hidden[1].split())
-    assert f"reverse_proxy {values(ENV)['PARLEY_HOST']}:{values(ENV)['PARLEY_PORT']}" in text
+    assert f"reverse_proxy {{$UPSTREAM:{values(ENV)['PARLEY_HOST']}:{values(ENV)['PARLEY_PORT']}}}" in text
     for path in re.findall(r"/(?:twilio|browser)/\w+", text):
         assert answers(application, path), path
 
