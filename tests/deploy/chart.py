@@ -26,7 +26,8 @@ HEAD = "| value | default | what it is |\n|---|---|---|\n"
 OF_THE_CHART = {"data_dir", "database_url", "host", "port", "public_url", "score_calls"}
 """Settings that follow from other values, or from where the image keeps things."""
 SECRETS = {name for name, field in Settings.model_fields.items() if field.annotation is SecretStr} | {"database_url"}
-OF_ENGINES = {name for name in Settings.model_fields if name.startswith("engine_")} | {"log_level", "log_format"}
+OF_ENGINES = {name for name in Settings.model_fields if name.startswith("engine_")}
+OF_ENGINES |= {"log_level", "log_format", "otlp_endpoint"}
 
 Json = dict[str, Any]
 
@@ -62,7 +63,7 @@ def settings_schema() -> dict[str, Json]:
 def _variables(fields: dict[str, Json], needed: list[str]) -> Json:
     kept = ("type", "enum", "minimum", "maximum", "exclusiveMinimum")
     shown = {PREFIX + name.upper(): {key: field[key] for key in kept if key in field} for name, field in fields.items()}
-    return _closed(shown) | {"required": needed}
+    return _closed(shown) | {"required": needed, "patternProperties": {"^OTEL_": {"type": ["string", "number"]}}}
 
 
 def _closed(properties: Json) -> Json:
