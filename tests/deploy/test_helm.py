@@ -1,6 +1,7 @@
 """The Helm chart makes objects that Kubernetes takes and that fit the program; wrong values are refused by name."""
 
 import json
+import re
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -341,3 +342,10 @@ def test_the_schema_knows_the_settings() -> None:
 
 def test_the_readme_lists_the_values() -> None:
     assert README.read_text().endswith(table()), "values.yaml has changed: python -m tests.deploy.chart"
+
+
+def test_the_values_of_the_documentation_render() -> None:
+    page = (CHART.parents[2] / "docs" / "kubernetes.md").read_text()
+    plain, engines = map(yaml.safe_load, re.findall(r"(?s)```yaml\n(.*?)```", page))
+    kinds = [each["kind"] for each in render(plain, engines)]
+    assert {"Deployment", "StatefulSet", "Ingress"} <= set(kinds)
