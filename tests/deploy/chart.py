@@ -29,6 +29,9 @@ SECRETS = {name for name, field in Settings.model_fields.items() if field.annota
 OF_ENGINES = {name for name in Settings.model_fields if name.startswith("engine_")}
 OF_ENGINES |= {"log_level", "log_format", "otlp_endpoint"}
 
+OF_LIBRARIES = "^(OTEL|SSL_CERT)_|^(HTTPS?|NO)_PROXY$"
+"""Variables that are no settings of ours, but of libraries that Parley uses."""
+
 Json = dict[str, Any]
 
 
@@ -63,7 +66,7 @@ def settings_schema() -> dict[str, Json]:
 def _variables(fields: dict[str, Json], needed: list[str]) -> Json:
     kept = ("type", "enum", "minimum", "maximum", "exclusiveMinimum")
     shown = {PREFIX + name.upper(): {key: field[key] for key in kept if key in field} for name, field in fields.items()}
-    return _closed(shown) | {"required": needed, "patternProperties": {"^OTEL_": {"type": ["string", "number"]}}}
+    return _closed(shown) | {"required": needed, "patternProperties": {OF_LIBRARIES: {"type": ["string", "number"]}}}
 
 
 def _closed(properties: Json) -> Json:

@@ -36,7 +36,12 @@ MINIMAL: Json = {
 }
 FULL: Json = MINIMAL | {
     "imagePullSecrets": [{"name": "registry"}],
-    "settings": {"PARLEY_DRAIN_S": 86_400, "PARLEY_TIME_ZONE": "Europe/Berlin", "PARLEY_WORKERS": 4}
+    "settings": {
+        "SSL_CERT_FILE": "/authority/ca.crt",
+        "PARLEY_DRAIN_S": 86_400,
+        "PARLEY_TIME_ZONE": "Europe/Berlin",
+        "PARLEY_WORKERS": 4,
+    }
     | {"PARLEY_TRUSTED_PROXIES": "10.0.0.0/8", "PARLEY_OIDC_ONLY": False, "PARLEY_KEEP_CALLS_DAYS": 36_500},
     "secret": {
         "values": {
@@ -56,7 +61,7 @@ FULL: Json = MINIMAL | {
     "engine": {
         "mode": "pods",
         "replicas": 3,
-        "image": {"repository": "registry.example.com/parley-engine", "tag": "1"},
+        "image": {"repository": "registry.example.com/parley-engine", "tag": "1@sha256:" + "0" * 64},
         "settings": {"PARLEY_ENGINE_KV": "fp8", "PARLEY_ENGINE_SLOTS": 40},
         "modelClaim": "model",
         "cache": {"size": ""},

@@ -124,8 +124,8 @@ securityContext:
 {{- end }}
 {{- end }}
 
-{{/* Where pods run: as the values say, and apart from each other where that can be */}}
-{{- define "parley.places" -}}
+{{/* Where pods run: as the values say … */}}
+{{- define "parley.nodes" -}}
 {{- with .place.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -135,6 +135,11 @@ tolerations: {{- toYaml . | nindent 2 }}
 {{- with .place.affinity }}
 affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end }}
+
+{{/* … and apart from each other where that can be */}}
+{{- define "parley.places" -}}
+{{- include "parley.nodes" . }}
 topologySpreadConstraints:
 {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
   - maxSkew: 1
