@@ -19,7 +19,7 @@ from agent.engines.personaplex.server import ServerOptions
 from agent.engines.personaplex.server import create_app as create_engine_app
 from agent.settings import PREFIX, Settings, load
 from tests.deploy.chart import CHART, HELM, README, SCHEMA, Json, Refused, render, settings_schema, table
-from tests.deploy.test_containers import last
+from tests.deploy.test_containers import PROJECT, last
 from tests.deploy.test_single_host import LEAST_MORE_S, answers
 
 pytestmark = pytest.mark.skipif(not HELM, reason="Helm is not here: https://helm.sh/docs/intro/install")
@@ -337,6 +337,10 @@ def test_a_wrong_value_is_named(changes: Json, names: str) -> None:
 
 
 # What follows from other files
+
+
+def test_the_chart_takes_images_of_this_version() -> None:
+    assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] == PROJECT["project"]["version"]
 
 
 def test_the_schema_knows_the_settings() -> None:
