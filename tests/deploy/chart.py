@@ -23,7 +23,7 @@ SCHEMA, VALUES, README = CHART / "values.schema.json", CHART / "values.yaml", CH
 HELM = shutil.which("helm", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}") or ""
 HEAD = "| value | default | what it is |\n|---|---|---|\n"
 
-OF_THE_CHART = {"data_dir", "database_url", "host", "port", "public_url", "score_calls"}
+OF_THE_CHART = {"data_dir", "host", "port", "public_url", "score_calls"}
 """Settings that follow from other values, or from where the image keeps things."""
 SECRETS = {name for name, field in Settings.model_fields.items() if field.annotation is SecretStr} | {"database_url"}
 OF_ENGINES = {name for name in Settings.model_fields if name.startswith("engine_")}
@@ -58,7 +58,7 @@ def settings_schema() -> dict[str, Json]:
     secrets["PARLEY_SESSION_SECRET"]["minLength"] = LEAST_SECRET
     return {
         "settings": _variables(plain, ["PARLEY_DRAIN_S"]),
-        "engineSettings": _variables(engines, []),
+        "engineSettings": _variables(engines, ["PARLEY_ENGINE_DRAIN_S"]),
         "secrets": _closed(secrets | {"HF_TOKEN": {"type": "string"}}),
     }
 

@@ -177,8 +177,9 @@ def test_caddy_is_told_what_its_file_asks_for() -> None:
 
 
 def test_a_stop_leaves_time_for_the_calls() -> None:
-    grace_s = float(service("parley")["stop_grace_period"].removesuffix("s"))
-    assert grace_s >= float(environment("parley")["PARLEY_DRAIN_S"]) + LEAST_MORE_S
+    for name, setting in (("parley", "PARLEY_DRAIN_S"), ("engine", "PARLEY_ENGINE_DRAIN_S")):
+        grace_s = float(service(name)["stop_grace_period"].removesuffix("s"))
+        assert grace_s >= float(environment(name)[setting]) + LEAST_MORE_S
 
 
 @IMAGES

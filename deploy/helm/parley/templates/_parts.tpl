@@ -59,7 +59,7 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }
 {{- $given := dict "PARLEY_PUBLIC_URL" (printf "https://%s" .Values.host) "PARLEY_SCORE_CALLS" (not .Values.scorer.separate) }}
 {{- if eq .Values.engine.mode "pods" }}
 {{- $_ := set $given "PARLEY_ENGINE" "remote" }}
-{{- $_ := set $given "PARLEY_ENGINE_URL" (include "parley.engineURL" .) }}
+{{- $_ := set $given "PARLEY_ENGINE_URL" (printf "ws://%s:8998" (include "parley.engines" .)) }}
 {{- end }}
 {{- include "parley.variables" (merge $given .Values.settings) }}
 {{- range list "PARLEY_DATABASE_URL" "PARLEY_TWILIO_AUTH_TOKEN" "PARLEY_SESSION_SECRET" }}
@@ -68,16 +68,6 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }
 {{- if eq .Values.engine.mode "pods" }}
 {{ include "parley.secretVariable" (dict "root" . "name" "PARLEY_ENGINE_TOKEN") }}
 {{- end }}
-{{- end }}
-
-{{/* Every engine by its name, which stays its own when its pod is replaced */}}
-{{- define "parley.engineURL" -}}
-{{- $engines := include "parley.engines" . }}
-{{- $urls := list }}
-{{- range $number := until (int .Values.engine.replicas) }}
-{{- $urls = append $urls (printf "ws://%s-%d.%s:8998" $engines $number $engines) }}
-{{- end }}
-{{- join "," $urls }}
 {{- end }}
 
 {{/* What all pods have: nobody's rights, no key of the cluster, no variables that look like settings */}}
