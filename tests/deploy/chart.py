@@ -23,7 +23,7 @@ SCHEMA, VALUES, README = CHART / "values.schema.json", CHART / "values.yaml", CH
 HELM = shutil.which("helm", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}") or ""
 HEAD = "| value | default | what it is |\n|---|---|---|\n"
 
-OF_THE_CHART = {"data_dir", "host", "port", "public_url", "score_calls"}
+OF_THE_CHART = {"data_dir", "recordings_dir", "host", "port", "public_url", "peer_address", "score_calls"}
 """Settings that follow from other values, or from where the image keeps things."""
 SECRETS = {name for name, field in Settings.model_fields.items() if field.annotation is SecretStr} | {"database_url"}
 OF_ENGINES = {name for name in Settings.model_fields if name.startswith("engine_")}
