@@ -203,6 +203,14 @@ def test_gateways_know_every_engine() -> None:
     assert given["PARLEY_ENGINE_URL"] == f"ws://{service['metadata']['name']}:{service['spec']['ports'][0]['port']}"
 
 
+def test_gateways_know_where_the_others_are_and_get_there() -> None:
+    container = dict(pods(FULL))["parley"]["containers"][0]
+    [address] = [each for each in container["env"] if each["name"] == "PARLEY_PEER_ADDRESS"]
+    assert address["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}
+    policy = named(FULL, "NetworkPolicy", "parley")["spec"]
+    assert {"podSelector": policy["podSelector"]} in policy["ingress"][0]["from"]
+
+
 @ALL
 def test_commands_and_options_exist(values: Json) -> None:
     for _, pod in pods(values):
