@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install torch demo serve test check screenshots clean
+.PHONY: help install torch ray demo serve test check screenshots clean
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -26,6 +26,9 @@ $(STAMP): pyproject.toml constraints.txt Makefile
 torch: install   ## PyTorch as well, for the PersonaPlex engine (on a machine without GPU: take the CPU build)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[gpu]' "triton; sys_platform == 'linux'"
+
+ray: torch       ## Ray Serve as well, for fleets of engines (docs/fleet.md)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[ray]'
 
 demo: install    ## a scripted caller phones a persona; scores, figures, the page of the call
 	@$(BIN)/parley demo $(ARGS)

@@ -200,6 +200,14 @@ def unconfigured_logging() -> Iterator[None]:
 # Skipping
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests marked ray, which start a cluster, unless they are asked for: -m ray."""
+    if "ray" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("ray")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item):
     report = yield

@@ -59,10 +59,16 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """``token``: what /api/… asks for as ``Authorization: Bearer``; empty asks for nothing."""
+    """``token``: what /api/… asks for as ``Authorization: Bearer``; empty asks for nothing.
+
+    ``replicas``: how many of this server there are, at most, behind one address: /health tells the slots of all, and
+    ``instance``, which they share; empty draws one.
+    """
 
     token: str = ""
     limits: Limits = field(default_factory=Limits)
+    replicas: int = 1
+    instance: str = ""
 
 
 class _Refused(Exception):
@@ -153,7 +159,7 @@ class _EngineServer:
         self._calls = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._instance = secrets.token_hex(8)
+        self._instance = options.instance or secrets.token_hex(8)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -273,10 +279,12 @@ class _EngineServer:
 
     async def health(self, request: Request) -> Response:
         """The process lives, while it drains too; once the device has failed nothing but a restart mends it: 503."""
+        told = self._slots()
+        told["slots"] *= self._options.replicas
         if failure := self._failure():
-            return JSONResponse({"status": "failed", "reason": failure, **self._slots()}, 503)
+            return JSONResponse({"status": "failed", "reason": failure, **told}, 503)
         status = "draining" if self._is_draining else "ok"
-        return JSONResponse({"status": status, **self._slots(), "formats": FORMATS, "instance": self._instance})
+        return JSONResponse({"status": status, **told, "formats": FORMATS, "instance": self._instance})
 
     async def ready(self, request: Request) -> Response:
         """The engine takes calls, though all slots may be taken: 503 until it is loaded, once it drains or fails."""

@@ -202,6 +202,17 @@ async def test_a_start_that_fails_in_any_way_stops_the_server(failure: Exception
     assert app.state.failure is failure
 
 
+async def test_behind_one_address_health_tells_the_slots_of_all_replicas() -> None:
+    engine = LoopbackEngine(slots=2, delay_frames=0)
+    async with (
+        served(engine, ServerOptions(replicas=3, instance="fleet")) as address,
+        httpx.AsyncClient(base_url=f"http://{address}") as http,
+    ):
+        told = (await http.get("/health")).json()
+        assert (told["slots"], told["instance"]) == (6, "fleet")
+        assert (await http.get("/ready")).json()["slots"] == 2
+
+
 async def test_what_operators_ask(loopback) -> None:
     _, address = loopback
     async with httpx.AsyncClient(base_url=f"http://{address}") as http:
