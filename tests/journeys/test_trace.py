@@ -49,6 +49,9 @@ class _Answers(BaseHTTPRequestHandler):
         self.send_response(200 if self.path == "/v1/traces" else 500)
         self.end_headers()
 
+    def log_message(self, *_: object) -> None:
+        """Say nothing of it."""
+
 
 @pytest.fixture
 def elsewhere() -> Iterator[Elsewhere]:
@@ -61,6 +64,7 @@ def elsewhere() -> Iterator[Elsewhere]:
 async def test_a_phone_call_is_one_trace(tmp_path: Path, furnished: Path, elsewhere: Elsewhere) -> None:
     shutil.copyfile(furnished, tmp_path / "parley.db")
     told = {"PARLEY_OTLP_ENDPOINT": elsewhere.url, "PARLEY_CUSTOMER_URL": f"{elsewhere.url}/callers"}
+    told |= {"PARLEY_CUSTOMER_TIMEOUT_MS": "3000"}  # what is answered, not how soon
     async with server_process(tmp_path, **told) as (process, url, _):
         phone = Phone(url, TOKEN)
         result = await phone.call(caller(1), to_number=NUMBER, from_number=ADA)
