@@ -49,7 +49,7 @@ class _Answers(BaseHTTPRequestHandler):
         self.send_response(200 if self.path == "/v1/traces" else 500)
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Say nothing of it."""
 
 
