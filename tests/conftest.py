@@ -2,7 +2,7 @@
 
 A test that needs a system package skips with the reason "WHAT is missing; Debian: apt-get install
 PACKAGE"; the last line of the run then says so. With PARLEY_TEST_STRICT=1 only tests marked gpu may skip,
-and those that want recordings of real speech, which are not part of the project.
+those that want recordings of real speech, which are not part of the project, and those that want IPv6.
 """
 
 import asyncio
@@ -33,6 +33,7 @@ from personas.migrate import upgrade
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 RECORDINGS = "the recordings of ../shared/audio"
+NO_IPV6 = "this machine has no IPv6"
 STRICT = os.environ.get("PARLEY_TEST_STRICT") == "1"
 MISSING = re.compile(r"(?P<what>[^()]+?) (?:is|are) missing; Debian: apt-get install (?P<package>[\w\-. ]+)")
 
@@ -211,7 +212,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item):
     report = yield
-    may_skip = item.get_closest_marker("gpu") or RECORDINGS in _reason(report)
+    may_skip = item.get_closest_marker("gpu") or any(each in _reason(report) for each in (RECORDINGS, NO_IPV6))
     if STRICT and report.skipped and not hasattr(report, "wasxfail") and not may_skip:
         report.outcome, report.longrepr = "failed", f"PARLEY_TEST_STRICT=1 allows no skip: {_reason(report)}"
     return report

@@ -81,8 +81,12 @@ class RemoteSession:
     async def close(self) -> None:
         self._closed = True
         self._root.cancel()
-        await asyncio.wait([self._root])
-        await self._socket.close()  # where the task was cancelled before its first step
+        try:
+            await asyncio.wait([self._root])
+            await self._socket.close()  # where the task was cancelled before its first step
+        except asyncio.CancelledError:  # another server was sooner: the slot is freed without a farewell
+            self._socket.transport.abort()
+            raise
 
     async def _run(self) -> None:
         try:

@@ -156,6 +156,28 @@ async def test_a_slow_server_keeps_no_slot_of_a_call_that_another_has_taken(slow
         await client.close()
 
 
+async def test_a_session_whose_close_is_given_up_frees_its_slot_all_the_same() -> None:
+    engine, opened = LoopbackEngine(1, 0), asyncio.Event()
+    async with served(engine) as address:
+        client = create({"engine_url": f"ws://{address}"})
+        assert isinstance(client, RemoteEngine)
+        await client.start()
+
+        async def come_too_late() -> None:
+            session = await client._fleet.hosts[0].open(ROLE)
+            opened.set()
+            await session.close()
+
+        late = asyncio.create_task(come_too_late())
+        await opened.wait()
+        late.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await late
+        async with asyncio.timeout(10):
+            await free(engine)
+        await client.close()
+
+
 async def test_servers_that_all_hang_are_told_while_a_caller_waits() -> None:
     async with Hanging().at() as first, Hanging().at() as second:
         client = create({"engine_url": f"ws://{first},ws://{second}"})

@@ -22,6 +22,7 @@ from agent.engines.remote.address import addresses_of
 from agent.engines.remote.engine import RemoteEngine
 from agent.engines.remote.session import RemoteSession
 from tests.agent.engines.chat_server import VOICES, served_app, tone
+from tests.conftest import NO_IPV6
 
 pytest.importorskip("sphn", reason="sphn is not installed; pip install 'parley[remote]'")
 
@@ -39,7 +40,7 @@ def has_ipv6() -> bool:
         return False
 
 
-needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason=NO_IPV6)
 
 
 class Records:
