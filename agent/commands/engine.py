@@ -62,8 +62,7 @@ def engine(
     from agent.settings import settings
     from agent.tracing.export import exporting
 
-    given = {"engine_slots": str(slots) if slots else "", "engine_kv": kv}
-    options = engine_options(checkpoint, voices, device, tiny) | {name: value for name, value in given.items() if value}
+    options = engine_options(checkpoint, voices, device, tiny=tiny, slots=slots, kv=kv)
     configure_logging(settings().log_level, settings().log_format)
     sys.setswitchinterval(SWITCH_S)
     drain_s = settings().engine_drain_s if drain is None else drain
@@ -71,8 +70,10 @@ def engine(
         runner.run(_serve(options, host, port, token or settings().engine_token.get_secret_value(), drain_s))
 
 
-def engine_options(checkpoint: str, voices: str, device: str, tiny: bool) -> dict[str, str]:
-    """Return PersonaPlex's options: the settings', with what the command line says on top.
+def engine_options(
+    checkpoint: str, voices: str, device: str, *, tiny: bool = False, slots: int = 0, kv: str = ""
+) -> dict[str, str]:
+    """Return PersonaPlex's options: the settings', with what is given on top; ``tiny`` is the checkpoint of that name.
 
     Raises:
         typer.BadParameter: a model and --tiny are both asked for.
@@ -85,13 +86,16 @@ def engine_options(checkpoint: str, voices: str, device: str, tiny: bool) -> dic
         "engine_checkpoint": "tiny" if tiny else checkpoint,
         "engine_voices": voices,
         "engine_device": device,
+        "engine_slots": str(slots or ""),
+        "engine_kv": kv,
     }
     return settings().engine_options() | {name: value for name, value in given.items() if value}
 
 
 async def _serve(options: dict[str, str], host: str, port: int, token: str, drain_s: float) -> None:
-    from agent.duplex import EngineUnavailable, load_engine
+    from agent.duplex import load_engine
     from agent.wire.sound import check_opus
+    from agent.wire.token import check_token
 
     engine = load_engine("personaplex", options)
     check_opus()
@@ -102,8 +106,7 @@ async def _serve(options: dict[str, str], host: str, port: int, token: str, drai
     from agent.engines.personaplex.serving import serve
     from agent.tracing.chats import TracedChats
 
-    if not (token.isascii() and (not token or token.isprintable())):
-        raise EngineUnavailable("PARLEY_ENGINE_TOKEN must be printable ASCII, as HTTP headers are.")
+    check_token(token)
     assert isinstance(engine, PersonaPlexEngine)
     app = create_app(engine, engine.voices, ServerOptions(token=token))
     app.add_middleware(TracedChats)

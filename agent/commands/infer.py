@@ -43,7 +43,7 @@ def infer(
     from agent.logs import configure_logging
     from agent.offline import check_output, read_recording, words, write_recording
 
-    options = engine_options(checkpoint, voices, device, tiny) | {"engine_slots": "1"}
+    options = engine_options(checkpoint, voices, device, tiny=tiny, slots=1)
     configure_logging("error")
     check_output(output, caller)
     heard = read_recording(caller)

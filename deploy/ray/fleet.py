@@ -31,6 +31,7 @@ from agent.settings import settings
 from agent.tracing.chats import TracedChats
 from agent.tracing.export import exporting
 from agent.wire.sound import check_opus
+from agent.wire.token import check_token
 
 ENVIRONMENT = Path(__file__).with_name("fleet.env")
 
@@ -148,15 +149,11 @@ class EngineReplica:
         sys.setswitchinterval(SWITCH_S)
         uvicorn.config.HTTP_PROTOCOLS["auto"] = PatientHttp  # pyright: ignore[reportArgumentType]
         uvicorn.config.WS_PROTOCOLS["auto"] = ReplicaSocket  # pyright: ignore[reportArgumentType]
-        tiny = options.checkpoint == "tiny"
-        given = engine_options("" if tiny else options.checkpoint, options.voices, options.device, tiny)
-        given |= {"engine_slots": str(options.slots)} if options.slots else {}
-        given |= {"engine_kv": options.kv} if options.kv else {}
+        given = engine_options(options.checkpoint, options.voices, options.device, slots=options.slots, kv=options.kv)
         engine = load_engine("personaplex", given)
         assert isinstance(engine, PersonaPlexEngine)
         token = options.token or settings().engine_token.get_secret_value()
-        if not (token.isascii() and (not token or token.isprintable())):
-            raise EngineUnavailable("PARLEY_ENGINE_TOKEN must be printable ASCII, as HTTP headers are.")
+        check_token(token)
         cluster = ray.get_runtime_context().get_session_name()
         self._engine = engine
         self._served = ServerOptions(token=token, replicas=options.most_replicas, instance=cluster)

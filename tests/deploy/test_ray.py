@@ -10,7 +10,7 @@ import os
 import re
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from agent.duplex import DuplexSession, EngineFull, EngineLost, EngineUnavailabl
 from agent.engines.personaplex.server import MOST_MESSAGE_BYTES
 from agent.engines.remote import create
 from agent.engines.remote.engine import RemoteEngine
+from tests.agent.engines.chat_server import remote
 from tests.agent.exchange import TONE
 from tests.deploy.ray_cluster import DEPLOY, Cluster, Replica, fleet_environment, ray_cluster
 
@@ -64,15 +65,8 @@ def fleet(cluster: Cluster) -> Cluster:
     return cluster
 
 
-@asynccontextmanager
-async def gateway(cluster: Cluster) -> AsyncIterator[RemoteEngine]:
-    engine = create({"engine_url": f"ws://{cluster.address}", "engine_token": TOKEN})
-    assert isinstance(engine, RemoteEngine)
-    await engine.start()
-    try:
-        yield engine
-    finally:
-        await engine.close()
+def gateway(cluster: Cluster) -> AbstractAsyncContextManager[RemoteEngine]:
+    return remote(cluster.address, engine_token=TOKEN)
 
 
 async def talk(session: DuplexSession, frames: int) -> None:

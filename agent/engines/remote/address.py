@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from agent.duplex import EngineUnavailable
 from agent.wire.query import PCM
+from agent.wire.token import check_token
 
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _PATH = "/api/chat"
@@ -100,8 +101,7 @@ def addresses_of(options: Mapping[str, str]) -> list[Address]:
             "e.g. ws://127.0.0.1:8998."
         )
     token = options.get("engine_token", "")
-    if not (token.isascii() and (not token or token.isprintable())):
-        raise EngineUnavailable("PARLEY_ENGINE_TOKEN must be printable ASCII, as HTTP headers are.")
+    check_token(token)
     return list(dict.fromkeys(Address.read(url, token) for url in urls))
 
 

@@ -16,6 +16,8 @@ from websockets.exceptions import ConnectionClosed
 
 from agent.duplex import FRAME_SAMPLES, DuplexEngine, Samples
 from agent.engines.personaplex.server import ServerOptions, create_app, listen, server_config
+from agent.engines.remote import create
+from agent.engines.remote.engine import RemoteEngine
 from agent.wire.messages import Handshake, Sound, Text, parse, sound_message
 from agent.wire.sound import FrameCutter, sound_reader, sound_writer
 
@@ -74,6 +76,18 @@ def served_beside(engine: DuplexEngine, options: ServerOptions | None = None) ->
         finally:
             server.should_exit = True
             thread.join()
+
+
+@contextlib.asynccontextmanager
+async def remote(*addresses: str, **options: str) -> AsyncIterator[RemoteEngine]:
+    """The engine ``remote`` for the length of the block; addresses are HOST:PORT, options as settings are named."""
+    engine = create({"engine_url": ",".join(f"ws://{address}" for address in addresses), **options})
+    assert isinstance(engine, RemoteEngine)
+    await engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.close()
 
 
 def tone(frames: int, hz: float = 440.0) -> list[Samples]:

@@ -13,22 +13,11 @@ from agent.duplex import EngineFull, EngineUnavailable, RoleCard, RolePrompt
 from agent.engines.loopback import LoopbackEngine
 from agent.engines.remote import create
 from agent.engines.remote.engine import RemoteEngine
-from tests.agent.engines.chat_server import free, served, tone
+from tests.agent.engines.chat_server import free, remote, served, tone
 
 pytest.importorskip("sphn", reason="sphn is not installed; pip install 'parley[remote]'")
 
 ROLE = RolePrompt("You work for Acme.", "NATM1", RoleCard("Ann", "Acme", "agent", "Hello.", "", "", "", ""))
-
-
-@contextlib.asynccontextmanager
-async def remote(*addresses: str, **options: str) -> AsyncIterator[RemoteEngine]:
-    engine = create({"engine_url": ",".join(f"ws://{address}" for address in addresses), **options})
-    assert isinstance(engine, RemoteEngine)
-    await engine.start()
-    try:
-        yield engine
-    finally:
-        await engine.close()
 
 
 class Hanging:

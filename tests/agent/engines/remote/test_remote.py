@@ -16,26 +16,14 @@ from agent.duplex import AgentFrame, EngineFull, EngineLost, EngineUnavailable, 
 from agent.engines.loopback import LoopbackEngine
 from agent.engines.personaplex.server import ServerOptions
 from agent.engines.remote import create
-from agent.engines.remote.engine import RemoteEngine
 from agent.engines.remote.session import RemoteSession
-from tests.agent.engines.chat_server import served, tone
+from tests.agent.engines.chat_server import remote, served, tone
 from tests.agent.exchange import TONE, ScriptedEngine
 
 pytest.importorskip("sphn", reason="sphn is not installed; pip install 'parley[remote]'")
 
 CARD = RoleCard("Ann", "Acme", "agent", "Hello.", "", "", "", "")
 ROLE = RolePrompt("You work for Acme.", "NATM1", CARD)
-
-
-@contextlib.asynccontextmanager
-async def remote(address: str, **options: str) -> AsyncIterator[RemoteEngine]:
-    engine = create({"engine_url": f"ws://{address}", **options})
-    assert isinstance(engine, RemoteEngine)
-    await engine.start()
-    try:
-        yield engine
-    finally:
-        await engine.close()
 
 
 @contextlib.asynccontextmanager
